@@ -1,8 +1,26 @@
 //! The Python face of the core: the only module that knows PyO3.
 
+mod cell;
+mod columns;
+mod desk;
+mod dispatch;
+mod errors;
+mod run;
+mod side;
+
 use pyo3::prelude::*;
 
 #[pymodule]
-fn _sim(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+fn _sim(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<cell::Cell>()?;
+    module.add_class::<desk::Book>()?;
+    module.add_class::<desk::Handle>()?;
+    module.add_class::<desk::OrderUpdate>()?;
+    module.add_class::<dispatch::FillUpdate>()?;
+    module.add_class::<dispatch::Quote>()?;
+    module.add_class::<dispatch::TradeTick>()?;
+    module.add_class::<run::Run>()?;
+    module.add_class::<side::PySide>()?;
+    module.add("ENGINE_HASH", env!("CIFT_ENGINE_HASH"))?;
     Ok(())
 }

@@ -1,0 +1,103 @@
+//! What the core must know of an instrument: how many units of money one tick times one lot is.
+
+use crate::types::{Lots, Ticks};
+
+/// Units of [`crate::account::Money`] in one unit of currency.
+pub const MONEY_SCALE: i128 = 1_000_000_000_000_000_000;
+
+/// A step of prices or sizes as the fraction `num / den`, `den` a power of ten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Numerator, positive.
+    pub num: i64,
+    /// Denominator, a power of ten.
+    pub den: i64,
+}
+
+/// Why a number could not be turned into steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OffStep {
+    /// Not a number, or infinite.
+    NotFinite,
+    /// Between two steps; the nearest one below is given.
+    Between(i64),
+    /// More steps than the engine counts.
+    OutOfRange,
+}
+
+/// Values that differ from a step by less than this part of it are on it: what decimal text costs in binary.
+const TOLERANCE: f64 = 1e-6;
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+impl Step {
+    /// The number of steps in a value.
+    #[inline]
+    pub fn count(self, value: f64) -> Result<i64, OffStep> {
+        let steps = value * self.den as f64 / self.num as f64;
+        let nearest = steps.round();
+        if nearest.abs() < EXACT && (steps - nearest).abs() <= TOLERANCE.max(steps.abs() * 4.0 * f64::EPSILON) {
+            return Ok(nearest as i64);
+        }
+        if !value.is_finite() {
+            Err(OffStep::NotFinite)
+        } else if nearest.abs() >= EXACT {
+            Err(OffStep::OutOfRange)
+        } else {
+            Err(OffStep::Between(steps.floor() as i64))
+        }
+    }
+
+    /// The value of a number of steps, by one division: the same float that the decimal text has.
+    #[inline]
+    pub fn value(self, steps: i64) -> f64 {
+        (steps as f64 * self.num as f64) / self.den as f64
+    }
+}
+
+/// An instrument as the core sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instrument {
+    /// The price step of the engine.
+    pub tick: Step,
+    /// The size step of the engine.
+    pub lot: Step,
+    /// The grid of displayed orders, in ticks.
+    pub increment_ticks: i64,
+    /// Money units of one tick times one lot times the multiplier.
+    pub unit: i128,
+    /// Index of its currency.
+    pub currency: u16,
+}
+
+impl Instrument {
+    /// Value of a size at a price in money units.
+    #[inline]
+    pub fn value(&self, price: Ticks, qty: Lots) -> Option<i128> {
+        // Both factors are below 2^63, so their product fits 128 bits; the unit may push it over.
+        (i128::from(price.0) * i128::from(qty.0)).checked_mul(self.unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_price_survives_the_way_through_ticks(steps in -10_000_000_000i64..10_000_000_000, digits in 0u32..9, num in 1i64..30) {
+            let step = Step { num, den: 10i64.pow(digits) };
+            prop_assert_eq!(step.count(step.value(steps)), Ok(steps));
+        }
+    }
+
+    #[test]
+    fn what_lies_between_two_ticks_is_said() {
+        let cent = Step { num: 1, den: 100 };
+        assert_eq!(cent.count(100.005), Err(OffStep::Between(10_000)));
+        assert_eq!(cent.count(-0.005), Err(OffStep::Between(-1)));
+        assert_eq!(cent.count(f64::NAN), Err(OffStep::NotFinite));
+        assert_eq!(cent.count(f64::INFINITY), Err(OffStep::NotFinite));
+        assert_eq!(cent.count(1e300), Err(OffStep::OutOfRange));
+    }
+}

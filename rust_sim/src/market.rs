@@ -1,0 +1,163 @@
+//! The market as a strategy sees it: the record in the order of its arrival, without the strategy's own orders.
+
+use crate::book::{Book, PriceLevel};
+use crate::feed::{Action, LAST, MboRow, Row, SNAPSHOT};
+use crate::matching::{Event, Input, MatchingEngine, RecordInput, Sink};
+use crate::types::{Lots, Nanos, Side, Ticks};
+
+/// A price and the size there.
+pub type Touch = Option<(Ticks, Lots)>;
+
+/// The last print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Print {
+    /// Price, rounded down to a tick.
+    pub price: Ticks,
+    /// Whether it is on that tick.
+    pub exact: bool,
+    /// Size.
+    pub qty: Lots,
+    /// Who took.
+    pub aggressor: Option<Side>,
+}
+
+/// What one row changed for the strategy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// A print.
+    pub trade: bool,
+    /// The best price or size of a side.
+    pub quote: bool,
+    /// An event of the book has ended.
+    pub book: bool,
+}
+
+/// The view of one instrument.
+#[derive(Clone, Debug, Default)]
+pub struct Market {
+    /// Every order, where the feed shows them.
+    orders: Option<Box<MatchingEngine>>,
+    /// Best bid.
+    pub bid: Touch,
+    /// Best ask.
+    pub ask: Touch,
+    /// Last print.
+    pub last: Option<Print>,
+    /// Rows of best prices so far.
+    pub quote_rows: u64,
+    /// Rows of prints so far.
+    pub trade_rows: u64,
+}
+
+/// Anomalies are counted once, at the venue; the view applies the same record in the same way.
+struct Ignore;
+
+impl Sink for Ignore {
+    #[inline]
+    fn event(&mut self, _event: Event) {}
+}
+
+/// What a row of an order feed asks of a book; None for trades and fills, which leave it alone.
+#[inline]
+pub(crate) fn book_input(row: &MboRow) -> Option<RecordInput> {
+    let &MboRow { id, price, qty, .. } = row;
+    match row.action {
+        Action::Add => {
+            row.side.map(|side| RecordInput::Add { id, side, price, qty, snapshot: row.flags & SNAPSHOT != 0 })
+        }
+        Action::Cancel => Some(RecordInput::Reduce { id, qty }),
+        Action::Modify => row.side.map(|side| RecordInput::Modify { id, side, price, qty }),
+        Action::Clear => Some(RecordInput::Clear),
+        Action::Trade | Action::Fill => None,
+    }
+}
+
+impl Market {
+    /// A view of a feed that shows every order.
+    pub fn of_orders() -> Self {
+        Market { orders: Some(Box::default()), ..Market::default() }
+    }
+
+    /// Applies one row.
+    #[inline]
+    pub fn apply(&mut self, row: &Row) -> Changed {
+        let mut changed = Changed::default();
+        match row {
+            Row::Mbo(row) => {
+                if let Some(orders) = self.orders.as_mut()
+                    && let Some(input) = book_input(row)
+                {
+                    orders.apply(Nanos(0), &Input::Record(input), &mut Ignore);
+                }
+                if row.action == Action::Trade {
+                    let &MboRow { price, exact, qty, side, .. } = row;
+                    self.last = Some(Print { price, exact, qty, aggressor: side });
+                    changed.trade = true;
+                }
+                if row.flags & LAST != 0 {
+                    changed.book = true;
+                    changed.quote = self.refresh_touch();
+                }
+            }
+            Row::Quote(row) => {
+                self.bid = (row.bid_qty > Lots::ZERO).then_some((row.bid, row.bid_qty));
+                self.ask = (row.ask_qty > Lots::ZERO).then_some((row.ask, row.ask_qty));
+                changed.quote = true;
+                changed.book = true;
+            }
+            Row::Trade(row) => {
+                self.last =
+                    Some(Print { price: row.price, exact: row.exact, qty: row.qty, aggressor: row.aggressor });
+                changed.trade = true;
+            }
+        }
+        self.quote_rows += u64::from(changed.quote);
+        self.trade_rows += u64::from(changed.trade);
+        changed
+    }
+
+    #[inline]
+    fn refresh_touch(&mut self) -> bool {
+        let Some(orders) = self.orders.as_ref() else { return false };
+        let (bid, ask) = (orders.book().best(Side::Buy), orders.book().best(Side::Sell));
+        let changed = bid != self.bid || ask != self.ask;
+        self.bid = bid;
+        self.ask = ask;
+        changed
+    }
+
+    /// The best price of a side and the size there.
+    pub fn touch(&self, side: Side) -> Touch {
+        match side {
+            Side::Buy => self.bid,
+            Side::Sell => self.ask,
+        }
+    }
+
+    /// The price that positions are marked at, in half ticks: the mid, or the last print where a side is empty.
+    #[inline]
+    pub fn mark_half_ticks(&self) -> Option<i64> {
+        match (self.bid, self.ask) {
+            (Some((bid, _)), Some((ask, _))) => Some(bid.0 + ask.0),
+            _ => self.last.map(|print| print.price.0 * 2),
+        }
+    }
+
+    /// Every order of the feed, where it shows them.
+    pub fn book(&self) -> Option<&Book> {
+        self.orders.as_ref().map(|orders| orders.book())
+    }
+
+    /// The levels of a side, best first, at most `most`.
+    pub fn depth(&self, side: Side, most: usize) -> Vec<PriceLevel> {
+        match self.book() {
+            Some(book) => book.depth(side).take(most).collect(),
+            None => self
+                .touch(side)
+                .into_iter()
+                .take(most)
+                .map(|(price, qty)| PriceLevel { price, qty, orders: 1 })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What leaves a run, as columns of numbers for data frames.
+
+use numpy::{Element, PyArray1};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use super::desk::{Shared, average_price, end_text, half_ticks, money, status_text, tif_text};
+use super::dispatch::{liquidity_text, reason_text};
+use super::errors::raise;
+use super::side::PySide;
+use crate::instrument::Instrument;
+use crate::kernel::Fill;
+use crate::market::{Print, Touch};
+use crate::order::Order;
+use crate::stats::{Leg, RoundTrip, pair_fifo};
+use crate::types::{Lots, Nanos};
+
+/// A missing time, NumPy's NaT.
+const NO_TIME: i64 = i64::MIN;
+
+pub(crate) fn array<T: Element>(py: Python<'_>, values: impl Iterator<Item = T>) -> Bound<'_, PyArray1<T>> {
+    PyArray1::from_vec(py, values.collect())
+}
+
+fn texts<'py>(py: Python<'py>, values: impl Iterator<Item = Option<String>>) -> PyResult<Bound<'py, PyList>> {
+    PyList::new(py, values.collect::<Vec<_>>())
+}
+
+pub(crate) fn symbols<'py>(
+    py: Python<'py>,
+    names: &[String],
+    of: impl Iterator<Item = u16>,
+) -> PyResult<Bound<'py, PyList>> {
+    PyList::new(py, of.map(|at| names[at as usize].as_str()).collect::<Vec<_>>())
+}
+
+fn or_nan(value: Option<f64>) -> f64 {
+    value.unwrap_or(f64::NAN)
+}
+
+fn time(ts: Option<Nanos>) -> i64 {
+    ts.map_or(NO_TIME, |ts| ts.0)
+}
+
+/// Where rows that were looked at stand: in the common order of arrivals, and in their source.
+#[derive(Default)]
+pub(crate) struct PlaceColumns {
+    order: Vec<i64>,
+    source: Vec<u16>,
+    row: Vec<u64>,
+}
+
+impl PlaceColumns {
+    pub(crate) fn push(&mut self, order: i64, source: u16, row: u64) {
+        self.order.push(order);
+        self.source.push(source);
+        self.row.push(row);
+    }
+
+    fn into_dict(self, py: Python<'_>, instrument: usize, clock: &str) -> PyResult<Py<PyDict>> {
+        let dict = PyDict::new(py);
+        dict.set_item("instrument", instrument)?;
+        dict.set_item("clock", clock)?;
+        dict.set_item("order", PyArray1::from_vec(py, self.order))?;
+        dict.set_item("source", PyArray1::from_vec(py, self.source))?;
+        dict.set_item("row", PyArray1::from_vec(py, self.row))?;
+        Ok(dict.unbind())
+    }
+}
+
+/// Best prices and sizes over the rows at which one of them changed.
+#[derive(Default)]
+pub(crate) struct TouchColumns {
+    pub(crate) place: PlaceColumns,
+    bid_price: Vec<f64>,
+    bid_size: Vec<f64>,
+    ask_price: Vec<f64>,
+    ask_size: Vec<f64>,
+    mid: Vec<f64>,
+    spread: Vec<f64>,
+}
+
+impl TouchColumns {
+    pub(crate) fn push(&mut self, instrument: &Instrument, bid: Touch, ask: Touch) {
+        let (tick, lot) = (instrument.tick, instrument.lot);
+        let price = |touch: Touch| touch.map_or(f64::NAN, |(price, _)| tick.value(price.0));
+        let size = |touch: Touch| touch.map_or(0.0, |(_, qty)| lot.value(qty.0));
+        self.bid_price.push(price(bid));
+        self.bid_size.push(size(bid));
+        self.ask_price.push(price(ask));
+        self.ask_size.push(size(ask));
+        self.spread.push(or_nan(bid.zip(ask).map(|(bid, ask)| tick.value(ask.0.0 - bid.0.0))));
+        self.mid.push(or_nan(bid.zip(ask).map(|(bid, ask)| half_ticks(tick, bid.0.0 + ask.0.0))));
+    }
+
+    pub(crate) fn into_dict(self, py: Python<'_>, instrument: usize) -> PyResult<Py<PyDict>> {
+        let dict = self.place.into_dict(py, instrument, "quote")?;
+        let columns = dict.bind(py);
+        columns.set_item("bid_price", PyArray1::from_vec(py, self.bid_price))?;
+        columns.set_item("bid_size", PyArray1::from_vec(py, self.bid_size))?;
+        columns.set_item("ask_price", PyArray1::from_vec(py, self.ask_price))?;
+        columns.set_item("ask_size", PyArray1::from_vec(py, self.ask_size))?;
+        columns.set_item("mid", PyArray1::from_vec(py, self.mid))?;
+        columns.set_item("spread", PyArray1::from_vec(py, self.spread))?;
+        Ok(dict)
+    }
+}
+
+/// Prints.
+#[derive(Default)]
+pub(crate) struct PrintColumns {
+    pub(crate) place: PlaceColumns,
+    price: Vec<f64>,
+    size: Vec<f64>,
+}
+
+impl PrintColumns {
+    pub(crate) fn push(&mut self, instrument: &Instrument, print: &Print) {
+        self.price.push(instrument.tick.value(print.price.0));
+        self.size.push(instrument.lot.value(print.qty.0));
+    }
+
+    pub(crate) fn into_dict(self, py: Python<'_>, instrument: usize) -> PyResult<Py<PyDict>> {
+        let dict = self.place.into_dict(py, instrument, "trade")?;
+        dict.bind(py).set_item("price", PyArray1::from_vec(py, self.price))?;
+        dict.bind(py).set_item("size", PyArray1::from_vec(py, self.size))?;
+        Ok(dict)
+    }
+}
+
+pub(crate) fn fills_columns<'py>(
+    py: Python<'py>,
+    fills: &[Fill],
+    instruments: &[Instrument],
+    names: &[String],
+) -> PyResult<Bound<'py, PyDict>> {
+    let of = |fill: &Fill| instruments[fill.instrument as usize];
+    let columns = PyDict::new(py);
+    columns.set_item("ts", array(py, fills.iter().map(|fill| fill.ts.0)))?;
+    columns.set_item("symbol", symbols(py, names, fills.iter().map(|fill| fill.instrument))?)?;
+    columns.set_item("order_id", array(py, fills.iter().map(|fill| fill.order.0 as i64)))?;
+    columns.set_item("side", texts(py, fills.iter().map(|fill| Some(PySide::from(fill.side).text().to_owned())))?)?;
+    columns.set_item("price", array(py, fills.iter().map(|fill| of(fill).tick.value(fill.price.0))))?;
+    columns.set_item("size", array(py, fills.iter().map(|fill| of(fill).lot.value(fill.qty.0))))?;
+    columns.set_item("fee", array(py, fills.iter().map(|fill| money(fill.fee.0))))?;
+    let liquidity = fills.iter().map(|fill| Some(liquidity_text(fill.reason).to_owned()));
+    columns.set_item("liquidity", texts(py, liquidity)?)?;
+    columns.set_item("reason", texts(py, fills.iter().map(|fill| Some(reason_text(fill.reason).to_owned())))?)?;
+    let ahead = fills.iter().map(|fill| or_nan(fill.ahead.map(|ahead| of(fill).lot.value(ahead.0))));
+    columns.set_item("ahead", array(py, ahead))?;
+    columns.set_item("position", array(py, fills.iter().map(|fill| of(fill).lot.value(fill.position.0))))?;
+    columns.set_item("cash", array(py, fills.iter().map(|fill| money(fill.cash.0))))?;
+    let mid = |fill: &Fill| fill.mid_half_ticks.map(|halves| half_ticks(of(fill).tick, halves));
+    columns.set_item("mid", array(py, fills.iter().map(|fill| or_nan(mid(fill)))))?;
+    let average = fills.iter().map(|fill| or_nan(average_price(&of(fill), fill.position, fill.cost)));
+    columns.set_item("average_price", array(py, average))?;
+    columns.set_item("realised_pnl", array(py, fills.iter().map(|fill| money(fill.realised.0))))?;
+    columns.set_item("fees", array(py, fills.iter().map(|fill| money(fill.fees_paid.0))))?;
+    Ok(columns)
+}
+
+pub(crate) fn orders_columns<'py>(
+    py: Python<'py>,
+    orders: &[Order],
+    instruments: &[Instrument],
+    shared: &Shared,
+) -> PyResult<Bound<'py, PyDict>> {
+    let of = |order: &Order| instruments[order.instrument as usize];
+    let columns = PyDict::new(py);
+    columns.set_item("order_id", array(py, orders.iter().map(|order| order.id.0 as i64)))?;
+    columns.set_item("symbol", symbols(py, &shared.symbols, orders.iter().map(|order| order.instrument))?)?;
+    columns.set_item("side", texts(py, orders.iter().map(|order| Some(PySide::from(order.side).text().to_owned())))?)?;
+    let kind = |order: &Order| Some(if order.limit.is_some() { "limit" } else { "market" }.to_owned());
+    columns.set_item("kind", texts(py, orders.iter().map(kind))?)?;
+    columns.set_item("tif", texts(py, orders.iter().map(|order| Some(tif_text(order.tif).to_owned())))?)?;
+    let limit = |order: &Order| or_nan(order.limit.map(|price| of(order).tick.value(price.0)));
+    columns.set_item("price", array(py, orders.iter().map(limit)))?;
+    columns.set_item("size", array(py, orders.iter().map(|order| of(order).lot.value(order.qty.0))))?;
+    columns.set_item("filled", array(py, orders.iter().map(|order| of(order).lot.value(order.filled.0))))?;
+    let average = |order: &Order| {
+        let tick = of(order).tick;
+        let mean = order.filled_ticks_lots as f64 / order.filled.0 as f64;
+        if order.filled == Lots::ZERO { f64::NAN } else { mean * tick.num as f64 / tick.den as f64 }
+    };
+    columns.set_item("average_price", array(py, orders.iter().map(average)))?;
+    let status = |order: &Order| if order.state.is_closed() { status_text(order.state) } else { "open" };
+    columns.set_item("status", texts(py, orders.iter().map(|order| Some(status(order).to_owned())))?)?;
+    columns.set_item("reason", texts(py, orders.iter().map(|order| end_text(order.end).map(str::to_owned)))?)?;
+    columns.set_item("tag", texts(py, orders.iter().map(|order| shared.tag_text(order.tag)))?)?;
+    columns.set_item("ts_submitted", array(py, orders.iter().map(|order| order.ts_submitted.0)))?;
+    columns.set_item("ts_accepted", array(py, orders.iter().map(|order| time(order.ts_accepted))))?;
+    columns.set_item("ts_closed", array(py, orders.iter().map(|order| time(order.ts_closed))))?;
+    Ok(columns)
+}
+
+pub(crate) fn trades_columns<'py>(
+    py: Python<'py>,
+    fills: &[Fill],
+    instruments: &[Instrument],
+    names: &[String],
+) -> PyResult<Bound<'py, PyDict>> {
+    let mut trips: Vec<(u16, RoundTrip)> = Vec::new();
+    for (at, instrument) in instruments.iter().enumerate() {
+        let mine = fills.iter().filter(|fill| fill.instrument as usize == at);
+        let legs: Vec<Leg> = mine
+            .map(|fill| {
+                let &Fill { ts, order, side, price, qty, fee, .. } = fill;
+                Leg { ts, order, side, price, qty, fee: fee.0 }
+            })
+            .collect();
+        let paired = pair_fifo(instrument, &legs).map_err(|error| raise(py, "MoneyError", error.to_string()))?;
+        trips.extend(paired.into_iter().map(|trip| (at as u16, trip)));
+    }
+    // In the order of exits over all instruments; open ones last.
+    trips.sort_by_key(|(_, trip)| trip.exit.map_or(i64::MAX, |exit| exit.ts.0));
+    let of = |at: &u16| instruments[*at as usize];
+    let columns = PyDict::new(py);
+    columns.set_item("symbol", symbols(py, names, trips.iter().map(|(at, _)| *at))?)?;
+    columns.set_item("size", array(py, trips.iter().map(|(at, trip)| of(at).lot.value(trip.qty.0))))?;
+    columns.set_item("entry_ts", array(py, trips.iter().map(|(_, trip)| trip.entry.ts.0)))?;
+    columns.set_item("exit_ts", array(py, trips.iter().map(|(_, trip)| time(trip.exit.map(|exit| exit.ts)))))?;
+    let entry_price = trips.iter().map(|(at, trip)| of(at).tick.value(trip.entry.price.0));
+    columns.set_item("entry_price", array(py, entry_price))?;
+    let exit_price = |at: &u16, trip: &RoundTrip| or_nan(trip.exit.map(|exit| of(at).tick.value(exit.price.0)));
+    columns.set_item("exit_price", array(py, trips.iter().map(|(at, trip)| exit_price(at, trip))))?;
+    columns.set_item("profit", array(py, trips.iter().map(|(_, trip)| or_nan(trip.profit.map(money)))))?;
+    columns.set_item("fees", array(py, trips.iter().map(|(_, trip)| money(trip.fees))))?;
+    columns.set_item("entry_order", array(py, trips.iter().map(|(_, trip)| trip.entry.order.0 as i64)))?;
+    let exit_order = |trip: &RoundTrip| trip.exit.map_or(-1, |exit| exit.order.0 as i64);
+    columns.set_item("exit_order", array(py, trips.iter().map(|(_, trip)| exit_order(trip))))?;
+    columns.set_item("is_open", array(py, trips.iter().map(|(_, trip)| trip.exit.is_none())))?;
+    Ok(columns)
+}

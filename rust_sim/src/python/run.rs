@@ -1,0 +1,578 @@
+//! One run: sources and venues are set up, chunks are pushed, the kernel is driven, and the results leave as columns.
+
+use std::sync::{Arc, Mutex};
+
+use numpy::PyReadonlyArray1;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use super::cell::{Cell, Line};
+use super::columns::{PrintColumns, TouchColumns, array, fills_columns, orders_columns, symbols, trades_columns};
+use super::desk::{Handle, Shared, half_ticks, money};
+use super::dispatch::{Handlers, PyStrategy};
+use super::errors::raise;
+use super::side::PySide;
+use crate::account::Money;
+use crate::command::{Command, CommandKind};
+use crate::desk::Desk;
+use crate::feed::{BadRow, MboColumns, QuoteColumns, RowProblem, Schema, Source, TradeColumns};
+use crate::fees::Fees;
+use crate::instrument::{Instrument, OffStep, Step};
+use crate::journal::{self, Journal};
+use crate::kernel::{Halt, Kernel, KernelError, Mark, Progress, Strategy, Wake, Wants};
+use crate::latency::Latency;
+use crate::market::Market;
+use crate::matching::{ANOMALIES, Refill, SelfTrade, TimeInForce};
+use crate::order::Order;
+use crate::script::{Replay, Script};
+use crate::simulation::{Alarm, Observation, Simulation};
+use crate::types::{Lots, OrderId, Ticks};
+use crate::venue::SimVenue;
+
+/// Inputs between two looks at signals: a few milliseconds of work.
+const INPUTS_BETWEEN_SIGNALS: u64 = 1 << 15;
+
+type Column<'py, T> = PyReadonlyArray1<'py, T>;
+
+/// An instrument of a run: symbol, tick as (num, den), lot as (num, den), price increment in ticks, money units of one
+/// tick times one lot, and the index of its currency.
+type InstrumentRow = (String, (i64, i64), (i64, i64), i64, i128, u16);
+
+enum Decider {
+    Python(Box<PyStrategy>),
+    Replay(Replay),
+    Script(Script),
+    Nobody,
+}
+
+/// A strategy that asks for nothing.
+struct Idle;
+
+impl Strategy for Idle {
+    fn wants(&self) -> Wants {
+        Wants::default()
+    }
+
+    fn wake(&mut self, _desk: &mut Desk, _wake: Wake<'_>) -> Result<(), Halt> {
+        Ok(())
+    }
+}
+
+/// One simulated run.
+#[pyclass(module = "cift._sim")]
+pub(crate) struct Run {
+    kernel: Kernel<Vec<u8>>,
+    simulation: Simulation,
+    instruments: Vec<Instrument>,
+    shared: Arc<Shared>,
+    decider: Decider,
+    /// `on_stop` has run.
+    stopped: bool,
+    /// The journal is closed and the desk is with the handles.
+    finished: bool,
+    open_at_end: Vec<Order>,
+}
+
+fn source_error(py: Python<'_>, symbol: &str, bad: &BadRow) -> PyErr {
+    let BadRow { row, column, problem } = *bad;
+    let place = format!("{symbol}: row {row} of the feed, column '{column}':");
+    let (class, text) = match problem {
+        RowProblem::Price(price, OffStep::Between(_)) => {
+            ("OffTickPrice", format!("price {price} is not on the instrument's price grid; check its tick_size and price_increment"))
+        }
+        RowProblem::Price(price, _) => ("DataError", format!("price {price} is not a price")),
+        RowProblem::Size(size) => {
+            ("OffLotSize", format!("size {size} is not a positive whole number of lots; check the instrument's lot_size"))
+        }
+        RowProblem::Action(code) => {
+            ("DataError", format!("action {:?} is not one of A, C, M, T, F, R", char::from(code)))
+        }
+        RowProblem::Side(code) => ("DataError", format!("side {:?} is not one of B, A, N", char::from(code))),
+        RowProblem::ReceivedEarly(event, received) => (
+            "TimeOrder",
+            format!(
+                "received at {received}, before it happened at {event}: {} ns early. The receiving clock is behind; \
+                 pass clock_offset= to the Backtest (a duration, or \"fit\")",
+                event - received
+            ),
+        ),
+        RowProblem::Lengths => ("ShapeMismatch", "the columns of the chunk do not fit its schema, or differ in length".to_owned()),
+    };
+    raise(py, class, format!("{place} {text}"))
+}
+
+fn slice<'a, T: numpy::Element>(py: Python<'_>, name: &str, column: &'a Column<'_, T>) -> PyResult<&'a [T]> {
+    column.as_slice().map_err(|_| {
+        raise(py, "ShapeMismatch", format!("column {name} is not contiguous; pass np.ascontiguousarray(column)"))
+    })
+}
+
+fn currency_money(amounts: Vec<i128>) -> Vec<Money> {
+    amounts.into_iter().map(Money).collect()
+}
+
+#[pymethods]
+impl Run {
+    /// Sets up a run. `sources` are (instrument, schema code, clock offset in ns); `latency` is (feed, entry,
+    /// response) in ns; `fees` is (maker rate, taker rate) in 1e-12 of value and (per lot, per fill) in money units;
+    /// `cash` is one amount in money units for each currency.
+    #[new]
+    #[pyo3(signature = (*, instruments, sources, latency, fees, cash, refill_next_event, equity_every_ns, header))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        instruments: Vec<InstrumentRow>,
+        sources: Vec<(u16, u8, i64)>,
+        latency: (i64, i64, i64),
+        fees: (i64, i64, i128, i128),
+        cash: Vec<i128>,
+        refill_next_event: bool,
+        equity_every_ns: i64,
+        header: &str,
+    ) -> Self {
+        let symbols = instruments.iter().map(|row| row.0.clone()).collect();
+        let instruments: Vec<Instrument> = instruments
+            .into_iter()
+            .map(|(_, tick, lot, increment_ticks, unit, currency)| Instrument {
+                tick: Step { num: tick.0, den: tick.1 },
+                lot: Step { num: lot.0, den: lot.1 },
+                increment_ticks,
+                unit,
+                currency,
+            })
+            .collect();
+        let latency = Latency { feed_ns: latency.0, entry_ns: latency.1, response_ns: latency.2 };
+        let schema = |code| match code {
+            0 => Schema::Mbo,
+            1 => Schema::Quotes,
+            _ => Schema::Trades,
+        };
+        let sources: Vec<Source> = sources
+            .into_iter()
+            .map(|(instrument, code, offset)| Source::new(instrument, schema(code), latency.feed_ns, offset))
+            .collect();
+        let of_orders = |at: usize| {
+            sources.iter().any(|source| source.instrument as usize == at && source.schema == Schema::Mbo)
+        };
+        let market = |at| if of_orders(at) { Market::of_orders() } else { Market::default() };
+        let markets: Vec<Market> = (0..instruments.len()).map(market).collect();
+        let refill = if refill_next_event { Refill::NextEvent } else { Refill::Never };
+        let venues = vec![SimVenue::new(refill); instruments.len()];
+        let count = sources.len();
+        let simulation = Simulation::new(sources, venues, &markets, latency);
+        let desk = Desk::new(instruments.clone(), markets, currency_money(cash));
+        let fees =
+            Fees { maker_rate: fees.0, taker_rate: fees.1, per_lot: Money(fees.2), per_fill: Money(fees.3) };
+        let journal = Journal::new(Vec::new(), count, header);
+        let kernel = Kernel::new(desk, journal, fees, count, equity_every_ns);
+        let shared = Shared { desk: Mutex::new(None), symbols, tags: Mutex::new(Vec::new()) };
+        let shared = Arc::new(shared);
+        Run {
+            kernel,
+            simulation,
+            instruments,
+            shared,
+            decider: Decider::Nobody,
+            stopped: false,
+            finished: false,
+            open_at_end: Vec::new(),
+        }
+    }
+
+    /// Makes the handle of each instrument and returns them in order.
+    fn handles(&self, py: Python<'_>) -> PyResult<Vec<Py<Handle>>> {
+        let make = |(at, instrument): (usize, &Instrument)| {
+            Py::new(py, Handle::new(py, self.shared.clone(), at as u16, *instrument)?)
+        };
+        self.instruments.iter().enumerate().map(make).collect()
+    }
+
+    /// Gives the decisions to a Python strategy: its handlers by name, the callbacks of its conditions, and its
+    /// indicators as (cell, instrument, whether it moves on prints).
+    fn set_strategy(
+        &mut self,
+        py: Python<'_>,
+        handlers: &Bound<'_, PyDict>,
+        conditions: Vec<Py<PyAny>>,
+        lines: Vec<(Py<Cell>, u16, bool)>,
+        handles: Vec<Py<Handle>>,
+    ) -> PyResult<()> {
+        let get = |name: &str| -> PyResult<Option<Py<PyAny>>> { Ok(handlers.get_item(name)?.map(Bound::unbind)) };
+        let handlers = Handlers {
+            start: get("on_start")?,
+            trade: get("on_trade")?,
+            quote: get("on_quote")?,
+            book: get("on_book")?,
+            order: get("on_order")?,
+            fill: get("on_fill")?,
+            timer: get("on_timer")?,
+            stop: get("on_stop")?,
+        };
+        let mut strategy = PyStrategy::new(py, self.shared.clone(), handlers, &handles, &self.instruments);
+        strategy.conditions = conditions;
+        strategy.lines = lines
+            .into_iter()
+            .map(|(cell, instrument, on_prints)| Line::new(cell.get().bits.clone(), instrument, on_prints))
+            .collect();
+        self.decider = Decider::Python(Box::new(strategy));
+        Ok(())
+    }
+
+    /// Repeats the commands of a journal instead of asking a strategy.
+    fn set_replay(&mut self, py: Python<'_>, bytes: &[u8]) -> PyResult<()> {
+        let commands = journal::read(bytes).and_then(|records| journal::commands(&records));
+        let commands = commands.map_err(|error| raise(py, "JournalError", error.to_string()))?;
+        self.decider = Decider::Replay(Replay::new(commands));
+        Ok(())
+    }
+
+    /// Sends orders when the venue comes to given rows, before those rows act and without latency. Each step is
+    /// (source, row, kind, order, side, limit in ticks or None, lots): kind "submit", "cancel" or "modify" (new total
+    /// size at an unchanged price).
+    #[allow(clippy::type_complexity)]
+    fn set_script(
+        &mut self,
+        py: Python<'_>,
+        steps: Vec<(u16, u64, String, u64, PySide, Option<i64>, i64)>,
+    ) -> PyResult<()> {
+        let mut commands: Vec<Vec<Command>> = Vec::new();
+        let mut alarms = Vec::new();
+        for (source, row, kind, order, side, limit, lots) in steps {
+            let kind = match kind.as_str() {
+                "submit" => CommandKind::Submit,
+                "cancel" => CommandKind::Cancel,
+                "modify" => CommandKind::Modify,
+                other => return Err(raise(py, "UnknownName", format!("script step {other:?} is not known"))),
+            };
+            alarms.push(Alarm { source, row, alarm: commands.len() as u64 });
+            commands.push(vec![Command {
+                kind,
+                side: side.into(),
+                tif: if limit.is_some() { TimeInForce::Gtc } else { TimeInForce::Ioc },
+                self_trade: SelfTrade::Allow,
+                has_limit: limit.is_some(),
+                post_only: false,
+                instrument: self.simulation.sources()[source as usize].instrument,
+                order: OrderId(order),
+                price: Ticks(limit.unwrap_or(0)),
+                qty: Lots(lots),
+                at_ns: 0,
+            }]);
+        }
+        self.simulation.set_alarms(alarms);
+        self.decider = Decider::Script(Script::new(commands));
+        Ok(())
+    }
+
+    /// Says that no indicator looks ahead, so that rows are dropped as soon as they are delivered.
+    fn without_indicators(&mut self) {
+        self.simulation.look_at_nothing();
+    }
+
+    /// Appends a chunk of an order feed to a source.
+    #[allow(clippy::too_many_arguments)]
+    fn push_mbo(
+        &mut self,
+        py: Python<'_>,
+        source: u16,
+        ts_event: Column<'_, i64>,
+        ts_recv: Column<'_, i64>,
+        action: Column<'_, u8>,
+        side: Column<'_, u8>,
+        price: Column<'_, f64>,
+        size: Column<'_, f64>,
+        order_id: Column<'_, u64>,
+        flags: Column<'_, u8>,
+    ) -> PyResult<()> {
+        let columns = MboColumns {
+            ts_event: slice(py, "ts_event", &ts_event)?,
+            ts_recv: slice(py, "ts_recv", &ts_recv)?,
+            action: slice(py, "action", &action)?,
+            side: slice(py, "side", &side)?,
+            price: slice(py, "price", &price)?,
+            size: slice(py, "size", &size)?,
+            order_id: slice(py, "order_id", &order_id)?,
+            flags: slice(py, "flags", &flags)?,
+        };
+        let at = self.simulation.sources()[source as usize].instrument as usize;
+        let instrument = self.instruments[at];
+        let pushed = self.simulation.push(source, |source| source.push_mbo(&instrument, &columns));
+        pushed.map_err(|bad| source_error(py, &self.shared.symbols[at], &bad))
+    }
+
+    /// Appends a chunk of quotes to a source.
+    #[allow(clippy::too_many_arguments)]
+    fn push_quotes(
+        &mut self,
+        py: Python<'_>,
+        source: u16,
+        ts_event: Column<'_, i64>,
+        ts_recv: Column<'_, i64>,
+        bid_price: Column<'_, f64>,
+        bid_size: Column<'_, f64>,
+        ask_price: Column<'_, f64>,
+        ask_size: Column<'_, f64>,
+    ) -> PyResult<()> {
+        let columns = QuoteColumns {
+            ts_event: slice(py, "ts_event", &ts_event)?,
+            ts_recv: slice(py, "ts_recv", &ts_recv)?,
+            bid_price: slice(py, "bid_price", &bid_price)?,
+            bid_size: slice(py, "bid_size", &bid_size)?,
+            ask_price: slice(py, "ask_price", &ask_price)?,
+            ask_size: slice(py, "ask_size", &ask_size)?,
+        };
+        let at = self.simulation.sources()[source as usize].instrument as usize;
+        let instrument = self.instruments[at];
+        let pushed = self.simulation.push(source, |source| source.push_quotes(&instrument, &columns));
+        pushed.map_err(|bad| source_error(py, &self.shared.symbols[at], &bad))
+    }
+
+    /// Appends a chunk of prints to a source.
+    #[allow(clippy::too_many_arguments)]
+    fn push_trades(
+        &mut self,
+        py: Python<'_>,
+        source: u16,
+        ts_event: Column<'_, i64>,
+        ts_recv: Column<'_, i64>,
+        price: Column<'_, f64>,
+        size: Column<'_, f64>,
+        aggressor: Column<'_, u8>,
+    ) -> PyResult<()> {
+        let columns = TradeColumns {
+            ts_event: slice(py, "ts_event", &ts_event)?,
+            ts_recv: slice(py, "ts_recv", &ts_recv)?,
+            price: slice(py, "price", &price)?,
+            size: slice(py, "size", &size)?,
+            aggressor: slice(py, "aggressor", &aggressor)?,
+        };
+        let at = self.simulation.sources()[source as usize].instrument as usize;
+        let instrument = self.instruments[at];
+        let pushed = self.simulation.push(source, |source| source.push_trades(&instrument, &columns));
+        pushed.map_err(|bad| source_error(py, &self.shared.symbols[at], &bad))
+    }
+
+    /// Says that no more rows come from a source.
+    fn end_source(&mut self, source: u16) {
+        self.simulation.end(source);
+    }
+
+    /// What will reach the strategy, as far as the rows pushed so far settle it: for each instrument and clock
+    /// ("quote" or "trade") a dict of columns, among them `order`, the place in the common order of arrivals.
+    fn look_ahead(&mut self, py: Python<'_>) -> PyResult<Vec<Py<PyDict>>> {
+        let count = self.instruments.len();
+        let mut touches: Vec<TouchColumns> = (0..count).map(|_| TouchColumns::default()).collect();
+        let mut prints: Vec<PrintColumns> = (0..count).map(|_| PrintColumns::default()).collect();
+        let mut order = 0;
+        let instruments = &self.instruments;
+        self.simulation.look_ahead(|seen| {
+            let at = seen.instrument as usize;
+            match seen.what {
+                Observation::Touch(bid, ask) => {
+                    touches[at].place.push(order, seen.source, seen.row);
+                    touches[at].push(&instruments[at], bid, ask);
+                }
+                Observation::Print(print) => {
+                    prints[at].place.push(order, seen.source, seen.row);
+                    prints[at].push(&instruments[at], &print);
+                }
+            }
+            order += 1;
+        });
+        let mut clocks = Vec::with_capacity(count * 2);
+        for (at, (touch, print)) in touches.into_iter().zip(prints).enumerate() {
+            clocks.push(touch.into_dict(py, at)?);
+            clocks.push(print.into_dict(py, at)?);
+        }
+        Ok(clocks)
+    }
+
+    /// Appends values of an indicator for the rows that `look_ahead` told last.
+    fn set_values(&mut self, py: Python<'_>, line: usize, values: Column<'_, f64>) -> PyResult<()> {
+        let values = slice(py, "values", &values)?;
+        let Decider::Python(strategy) = &mut self.decider else { return Ok(()) };
+        let line = &mut strategy.lines[line];
+        let market = &self.kernel.desk.markets[line.instrument as usize];
+        line.append(values, if line.on_prints { market.trade_rows } else { market.quote_rows });
+        Ok(())
+    }
+
+    /// Registers the rows of a source at which conditions turn true, in order.
+    fn add_edges(
+        &mut self,
+        py: Python<'_>,
+        source: u16,
+        rows: Column<'_, u64>,
+        conditions: Column<'_, u32>,
+    ) -> PyResult<()> {
+        let edges = slice(py, "rows", &rows)?.iter().copied().zip(slice(py, "conditions", &conditions)?.iter().copied());
+        self.kernel.add_edges(source, edges);
+        Ok(())
+    }
+
+    /// Wakes `on_start`.
+    fn start(&mut self, py: Python<'_>) -> PyResult<()> {
+        let Run { kernel, simulation, decider, .. } = self;
+        let result = match decider {
+            Decider::Python(strategy) => kernel.start(simulation, strategy.as_mut()),
+            Decider::Replay(replay) => kernel.start(simulation, replay),
+            Decider::Script(script) => kernel.start(simulation, script),
+            Decider::Nobody => kernel.start(simulation, &mut Idle),
+        };
+        result.map_err(|error| self.kernel_error(py, error))
+    }
+
+    /// Runs until a source needs rows, and returns its number; None when the run is over. Signals are looked at every
+    /// few milliseconds; the interpreter is released where no handler runs at nearly every row.
+    fn advance(&mut self, py: Python<'_>) -> PyResult<Option<u16>> {
+        loop {
+            match self.slice(py) {
+                Ok(Progress::Paused) => py.check_signals()?,
+                Ok(Progress::NeedsData(source)) => return Ok(Some(source)),
+                Ok(Progress::Ended) if self.stopped => return Ok(None),
+                Ok(Progress::Ended) => self.stop(py)?,
+                Err(error) => return Err(self.kernel_error(py, error)),
+            }
+        }
+    }
+
+    /// Ends the run: the journal is closed, and views work on what the strategy saw last.
+    fn finish(&mut self, py: Python<'_>) -> PyResult<()> {
+        if self.finished {
+            return Ok(());
+        }
+        self.finished = true;
+        let now = self.kernel.desk.now;
+        if self.kernel.journal.inputs() > 0 {
+            self.kernel.sample(now).map_err(|error| raise(py, "MoneyError", error.to_string()))?;
+        }
+        self.kernel.journal.end();
+        let desk = std::mem::take(&mut self.kernel.desk);
+        self.open_at_end = desk.open_orders().copied().collect();
+        self.shared.lend(desk);
+        Ok(())
+    }
+
+    /// BLAKE3 over all commands, order events, fills and accounts, in hex.
+    #[getter]
+    fn digest(&self) -> String {
+        self.kernel.journal.digest()
+    }
+
+    /// Inputs taken so far.
+    #[getter]
+    fn inputs(&self) -> u64 {
+        self.kernel.journal.inputs()
+    }
+
+    /// The journal so far.
+    fn journal<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.kernel.journal.storage())
+    }
+
+    /// Rows delivered so far, per source.
+    fn rows_delivered(&self) -> Vec<u64> {
+        self.simulation.sources().iter().map(Source::delivered).collect()
+    }
+
+    /// Records that did not fit the book, summed over instruments: unknown order, duplicate id, too large, bad size,
+    /// bad price.
+    fn anomalies(&self) -> Vec<u64> {
+        let mut sums = vec![0; ANOMALIES];
+        for venue in self.simulation.venues() {
+            for (sum, count) in sums.iter_mut().zip(venue.anomalies()) {
+                *sum += count;
+            }
+        }
+        sums
+    }
+
+    /// Prints whose price lies between two ticks.
+    fn off_tick_prints(&self) -> u64 {
+        self.simulation.sources().iter().map(Source::off_tick_prints).sum()
+    }
+
+    /// All fills, as columns.
+    fn fills<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        fills_columns(py, &self.kernel.fills, &self.instruments, &self.shared.symbols)
+    }
+
+    /// All orders in the order of their ids, as columns.
+    fn orders<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let open: Vec<Order> = match self.finished {
+            true => self.open_at_end.clone(),
+            false => self.kernel.desk.open_orders().copied().collect(),
+        };
+        let mut orders: Vec<Order> = self.kernel.closed.iter().copied().chain(open).collect();
+        orders.sort_unstable_by_key(|order| order.id.0);
+        orders_columns(py, &orders, &self.instruments, &self.shared)
+    }
+
+    /// Equity, cash and open profit over time, as columns.
+    fn equity<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let equity = &self.kernel.equity;
+        let columns = PyDict::new(py);
+        columns.set_item("ts", array(py, equity.iter().map(|sample| sample.ts.0)))?;
+        columns.set_item("equity", array(py, equity.iter().map(|sample| money(sample.equity_doubled) / 2.0)))?;
+        columns.set_item("cash", array(py, equity.iter().map(|sample| money(sample.cash.0))))?;
+        let unrealised = equity.iter().map(|sample| money(sample.unrealised_doubled) / 2.0);
+        columns.set_item("unrealised", array(py, unrealised))?;
+        Ok(columns)
+    }
+
+    /// Entries and exits paired first in, first out, as columns. Open positions have no exit.
+    fn trades<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        trades_columns(py, &self.kernel.fills, &self.instruments, &self.shared.symbols)
+    }
+
+    /// What each instrument was marked at, once per period and at the end, as columns.
+    fn marks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let marks = &self.kernel.marks;
+        let price = |mark: &Mark| half_ticks(self.instruments[mark.instrument as usize].tick, mark.half_ticks);
+        let columns = PyDict::new(py);
+        columns.set_item("ts", array(py, marks.iter().map(|mark| mark.ts.0)))?;
+        columns.set_item("symbol", symbols(py, &self.shared.symbols, marks.iter().map(|mark| mark.instrument))?)?;
+        columns.set_item("price", array(py, marks.iter().map(price)))?;
+        Ok(columns)
+    }
+}
+
+impl Run {
+    fn slice(&mut self, py: Python<'_>) -> Result<Progress, KernelError> {
+        let Run { kernel, simulation, decider, .. } = self;
+        let most = INPUTS_BETWEEN_SIGNALS;
+        match decider {
+            Decider::Python(strategy) if strategy.is_dense() => kernel.run(simulation, strategy.as_mut(), most),
+            Decider::Python(strategy) => py.detach(|| kernel.run(simulation, strategy.as_mut(), most)),
+            Decider::Replay(replay) => py.detach(|| kernel.run(simulation, replay, most)),
+            Decider::Script(script) => py.detach(|| kernel.run(simulation, script, most)),
+            Decider::Nobody => py.detach(|| kernel.run(simulation, &mut Idle, most)),
+        }
+    }
+
+    fn stop(&mut self, py: Python<'_>) -> PyResult<()> {
+        self.stopped = true;
+        let Run { kernel, simulation, decider, .. } = self;
+        let result = match decider {
+            Decider::Python(strategy) => kernel.stop(simulation, strategy.as_mut()),
+            Decider::Replay(replay) => kernel.stop(simulation, replay),
+            Decider::Script(script) => kernel.stop(simulation, script),
+            Decider::Nobody => Ok(()),
+        };
+        result.map_err(|error| self.kernel_error(py, error))
+    }
+
+    /// What a handler raised comes out as it was; the kernel's own errors get their class.
+    fn kernel_error(&mut self, py: Python<'_>, error: KernelError) -> PyErr {
+        if let Decider::Python(strategy) = &mut self.decider
+            && let Some(raised) = strategy.error.take()
+        {
+            return raised;
+        }
+        let class = match error {
+            KernelError::Money(_) => "MoneyError",
+            KernelError::Transition { .. } | KernelError::UnknownOrder(_) => "InvalidTransition",
+            KernelError::Halted(_) => "JournalError",
+        };
+        raise(py, class, error.to_string())
+    }
+}

@@ -1,0 +1,600 @@
+//! The judge of the fast engine: the same rules, written apart from it, slow and obvious.
+//!
+//! One list holds every order in the order of arrival, so time priority is the position in the list and price priority
+//! is a scan over it. Nothing is indexed, cached or linked.
+
+use cift_sim::matching::{
+    Anomaly, CancelReason, Event, FillReason, Input, NewOrder, OrderInput, Party, RecordInput, Refill, RejectReason, SelfTrade,
+    TimeInForce, Trade,
+};
+use cift_sim::types::{Lots, MAX_OWNERS, OrderId, OwnerId, Side, Ticks};
+
+/// What a row of the list is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An order that is matched.
+    Ours,
+    /// An order of history, with a name.
+    Named,
+    /// A piece of a level of which only the total is shown.
+    Segment,
+    /// A named order that a clear made void: it marks the place to which the order returns when announced again.
+    Ghost,
+}
+
+/// One order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub kind: Kind,
+    pub id: OrderId,
+    pub owner: OwnerId,
+    pub side: Side,
+    pub price: Ticks,
+    pub qty: i64,
+    /// What ours took of it, while history still shows it.
+    pub taken: i64,
+    post_only: bool,
+    self_trade: SelfTrade,
+    /// Whether the feed has shown this price since the order joined it.
+    seen: bool,
+}
+
+impl Row {
+    pub fn is_recorded(&self) -> bool {
+        matches!(self.kind, Kind::Named | Kind::Segment)
+    }
+
+    /// What an aggressor of ours can get of it.
+    pub fn available(&self) -> i64 {
+        match self.kind {
+            Kind::Ours => self.qty,
+            Kind::Named | Kind::Segment => self.qty - self.taken,
+            Kind::Ghost => 0,
+        }
+    }
+
+    fn recorded(id: OrderId, side: Side, price: Ticks, qty: i64, kind: Kind) -> Row {
+        Row {
+            kind,
+            id,
+            owner: OwnerId(0),
+            side,
+            price,
+            qty,
+            taken: 0,
+            post_only: false,
+            self_trade: SelfTrade::Allow,
+            seen: true,
+        }
+    }
+}
+
+/// Whether `a` is a better price than `b` for an order that stands on `side`.
+pub fn better(side: Side, a: Ticks, b: Ticks) -> bool {
+    match side {
+        Side::Buy => a > b,
+        Side::Sell => a < b,
+    }
+}
+
+/// The naive book with both families of input.
+#[derive(Clone, Debug, Default)]
+pub struct NaiveEngine {
+    /// All orders, the oldest first.
+    pub rows: Vec<Row>,
+    refill: Refill,
+    shown: [Option<Ticks>; 2],
+}
+
+impl NaiveEngine {
+    pub fn with_refill(refill: Refill) -> Self {
+        NaiveEngine { refill, ..NaiveEngine::default() }
+    }
+
+    pub fn apply(&mut self, input: &Input, out: &mut Vec<Event>) {
+        match input {
+            Input::Order(OrderInput::New(order)) => self.new_order(order, out),
+            Input::Order(OrderInput::Cancel { id, owner }) => self.cancel(*id, *owner, out),
+            Input::Order(OrderInput::Modify { id, owner, price, qty }) => self.modify(*id, *owner, *price, *qty, out),
+            Input::Record(record) => self.record(record, out),
+        }
+    }
+
+    /// The orders of a side by price, then by time. What ours took of each stands beside it.
+    pub fn side(&self, side: Side) -> Vec<Row> {
+        let mut rows: Vec<Row> = self.rows.iter().filter(|r| r.side == side && r.kind != Kind::Ghost).copied().collect();
+        rows.sort_by_key(|r| side.rank(r.price)); // stable: time stays as it is within a price
+        rows
+    }
+
+    // ------------------------------------------------------------------------------------------------ orders
+
+    fn find_ours(&self, id: OrderId) -> Option<usize> {
+        self.rows.iter().position(|r| r.kind == Kind::Ours && r.id == id)
+    }
+
+    fn find_named(&self, id: OrderId) -> Option<usize> {
+        self.rows.iter().position(|r| r.kind == Kind::Named && r.id == id)
+    }
+
+    fn size_at(&self, side: Side, price: Ticks) -> i64 {
+        self.rows.iter().filter(|r| r.side == side && r.price == price && r.kind != Kind::Ghost).map(|r| r.qty).sum()
+    }
+
+    /// The best, then oldest order of the other side that `accepted` prices allow and that has something to give.
+    fn next_maker(&self, side: Side, limit: Option<Ticks>, passed_over: &[usize]) -> Option<usize> {
+        let mut best: Option<usize> = None;
+        for (i, row) in self.rows.iter().enumerate() {
+            let can = row.side != side
+                && row.available() > 0
+                && limit.is_none_or(|limit| side.accepts(limit, row.price))
+                && !passed_over.contains(&i);
+            if can && best.is_none_or(|b| better(row.side, row.price, self.rows[b].price)) {
+                best = Some(i);
+            }
+        }
+        best
+    }
+
+    /// Whether all of `qty` would trade, without touching anything.
+    fn could_fill(&self, order: &Row, limit: Option<Ticks>) -> bool {
+        let mut left = order.qty;
+        let mut passed_over = Vec::new();
+        while left > 0 {
+            let Some(i) = self.next_maker(order.side, limit, &passed_over) else { return false };
+            let maker = self.rows[i];
+            passed_over.push(i);
+            if maker.kind == Kind::Ours && maker.owner == order.owner {
+                match order.self_trade {
+                    SelfTrade::Allow => {}
+                    SelfTrade::CancelOldest => continue,
+                    SelfTrade::CancelNewest | SelfTrade::CancelBoth => return false,
+                }
+            }
+            left -= left.min(maker.available());
+        }
+        true
+    }
+
+    fn new_order(&mut self, order: &NewOrder, out: &mut Vec<Event>) {
+        let reject = |reason| Event::Rejected { id: order.id, owner: order.owner, reason };
+        if order.owner.0 >= MAX_OWNERS {
+            return out.push(reject(RejectReason::OwnerOutOfRange));
+        }
+        if !order.qty.in_range() {
+            return out.push(reject(RejectReason::SizeOutOfRange));
+        }
+        if order.limit.is_some_and(|limit| !limit.in_range()) {
+            return out.push(reject(RejectReason::PriceOutOfRange));
+        }
+        if order.post_only && (order.limit.is_none() || order.tif != TimeInForce::Gtc) {
+            return out.push(reject(RejectReason::PostOnlyConflict));
+        }
+        if self.find_ours(order.id).is_some() {
+            return out.push(reject(RejectReason::DuplicateId));
+        }
+        if order.post_only && self.next_maker(order.side, order.limit, &[]).is_some() {
+            return out.push(reject(RejectReason::WouldTrade));
+        }
+        if let Some(limit) = order.limit
+            && order.tif == TimeInForce::Gtc
+            && self.size_at(order.side, limit).checked_add(order.qty.0).is_none()
+        {
+            return out.push(reject(RejectReason::LevelOverflow));
+        }
+        out.push(Event::Accepted { id: order.id, owner: order.owner });
+        let mut taker = Row {
+            kind: Kind::Ours,
+            id: order.id,
+            owner: order.owner,
+            side: order.side,
+            price: order.limit.unwrap_or(Ticks(0)),
+            qty: order.qty.0,
+            taken: 0,
+            post_only: order.post_only,
+            self_trade: order.self_trade,
+            seen: false,
+        };
+        let gone = |qty, reason| Event::Cancelled { id: order.id, owner: order.owner, qty: Lots(qty), reason };
+        if order.tif == TimeInForce::Fok && !self.could_fill(&taker, order.limit) {
+            return out.push(gone(taker.qty, CancelReason::FillOrKill));
+        }
+        if !self.take(&mut taker, order.limit, out) || taker.qty == 0 {
+            return;
+        }
+        match (order.limit, order.tif) {
+            (None, _) => out.push(gone(taker.qty, CancelReason::NoLiquidity)),
+            (_, TimeInForce::Ioc) => out.push(gone(taker.qty, CancelReason::Immediate)),
+            _ => self.rest(taker, out),
+        }
+    }
+
+    /// Trades `taker` as far as it goes. False: self-trade prevention ended it.
+    fn take(&mut self, taker: &mut Row, limit: Option<Ticks>, out: &mut Vec<Event>) -> bool {
+        while taker.qty > 0 {
+            let Some(i) = self.next_maker(taker.side, limit, &[]) else { break };
+            let maker = self.rows[i];
+            let cancelled = |row: &Row| Event::Cancelled {
+                id: row.id,
+                owner: row.owner,
+                qty: Lots(row.qty),
+                reason: CancelReason::SelfTrade,
+            };
+            if maker.kind == Kind::Ours && maker.owner == taker.owner && taker.self_trade != SelfTrade::Allow {
+                if taker.self_trade != SelfTrade::CancelNewest {
+                    self.rows.remove(i);
+                    out.push(cancelled(&maker));
+                }
+                if taker.self_trade == SelfTrade::CancelOldest {
+                    continue;
+                }
+                out.push(cancelled(taker));
+                return false;
+            }
+            let qty = taker.qty.min(maker.available());
+            taker.qty -= qty;
+            let (party, reason) = match maker.kind {
+                Kind::Ours => {
+                    self.rows[i].qty -= qty;
+                    (Party::Order { id: maker.id, owner: maker.owner, left: Lots(maker.qty - qty) }, FillReason::Queue)
+                }
+                Kind::Named => (Party::Record(maker.id), FillReason::Took),
+                Kind::Segment | Kind::Ghost => (Party::Market, FillReason::Took),
+            };
+            if maker.is_recorded() {
+                self.rows[i].taken += qty;
+            } else if self.rows[i].qty == 0 {
+                self.rows.remove(i);
+            }
+            out.push(Event::Trade(Trade {
+                taker: Party::Order { id: taker.id, owner: taker.owner, left: Lots(taker.qty) },
+                maker: party,
+                side: taker.side,
+                price: maker.price,
+                qty: Lots(qty),
+                reason,
+            }));
+        }
+        true
+    }
+
+    fn rest(&mut self, mut order: Row, out: &mut Vec<Event>) {
+        out.push(Event::Rested {
+            id: order.id,
+            owner: order.owner,
+            price: order.price,
+            qty: Lots(order.qty),
+            ahead: Lots(self.size_at(order.side, order.price)),
+        });
+        order.seen = self.shown[order.side as usize] == Some(order.price);
+        self.rows.push(order);
+    }
+
+    fn cancel(&mut self, id: OrderId, owner: OwnerId, out: &mut Vec<Event>) {
+        match self.find_ours(id) {
+            Some(i) if self.rows[i].owner == owner => {
+                let row = self.rows.remove(i);
+                out.push(Event::Cancelled { id, owner, qty: Lots(row.qty), reason: CancelReason::Requested });
+            }
+            _ => out.push(Event::Rejected { id, owner, reason: RejectReason::UnknownOrder }),
+        }
+    }
+
+    fn modify(&mut self, id: OrderId, owner: OwnerId, price: Ticks, qty: Lots, out: &mut Vec<Event>) {
+        let reject = |reason| Event::Rejected { id, owner, reason };
+        let Some(i) = self.find_ours(id).filter(|&i| self.rows[i].owner == owner) else {
+            return out.push(reject(RejectReason::UnknownOrder));
+        };
+        let old = self.rows[i];
+        if qty == Lots::ZERO {
+            self.rows.remove(i);
+            return out.push(Event::Cancelled { id, owner, qty: Lots(old.qty), reason: CancelReason::ModifiedAway });
+        }
+        if !qty.in_range() {
+            return out.push(reject(RejectReason::SizeOutOfRange));
+        }
+        if !price.in_range() {
+            return out.push(reject(RejectReason::PriceOutOfRange));
+        }
+        if price == old.price && qty.0 < old.qty {
+            self.rows[i].qty = qty.0;
+            return out.push(Event::Modified { id, owner, price, qty, kept_place: true });
+        }
+        let others = self.size_at(old.side, price) - if price == old.price { old.qty } else { 0 };
+        if others.checked_add(qty.0).is_none() {
+            return out.push(reject(RejectReason::LevelOverflow));
+        }
+        self.rows.remove(i);
+        if old.post_only && self.next_maker(old.side, Some(price), &[]).is_some() {
+            return out.push(Event::Cancelled { id, owner, qty: Lots(old.qty), reason: CancelReason::WouldTrade });
+        }
+        out.push(Event::Modified { id, owner, price, qty, kept_place: false });
+        let mut taker = Row { price, qty: qty.0, ..old };
+        if self.take(&mut taker, Some(price), out) && taker.qty > 0 {
+            self.rest(taker, out);
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------ records
+
+    fn record(&mut self, record: &RecordInput, out: &mut Vec<Event>) {
+        if self.refill == Refill::NextEvent {
+            for row in &mut self.rows {
+                row.taken = 0;
+            }
+        }
+        match *record {
+            RecordInput::Add { id, side, price, qty, snapshot } => self.record_add(id, side, price, qty, snapshot, out),
+            RecordInput::Modify { id, side, price, qty } => self.record_modify(id, side, price, qty, out),
+            RecordInput::Reduce { id, qty } => {
+                if let Some((i, qty)) = self.part_of(id, qty, out) {
+                    self.shrink(i, qty);
+                }
+            }
+            RecordInput::Fill { id, qty } => {
+                if let Some((i, qty)) = self.part_of(id, qty, out) {
+                    self.fill_before(i, qty, out);
+                }
+            }
+            RecordInput::Execute { id, qty } => {
+                if let Some((i, qty)) = self.part_of(id, qty, out) {
+                    self.fill_before(i, qty, out);
+                    let i = self.find_named(id).expect("filling ours leaves the record alone");
+                    self.shrink(i, qty);
+                }
+            }
+            RecordInput::Print { aggressor, price, exact, qty } => self.print(aggressor, price, exact, qty, out),
+            RecordInput::Quote { side, best } => self.quote(side, best, out),
+            RecordInput::Clear => {
+                self.shown = [None, None];
+                self.rows.retain(|r| matches!(r.kind, Kind::Ours | Kind::Named));
+                for row in self.rows.iter_mut().filter(|r| r.kind == Kind::Named) {
+                    row.kind = Kind::Ghost;
+                }
+            }
+        }
+    }
+
+    /// The row of a recorded order and how much of it an execution or reduction can mean.
+    fn part_of(&self, id: OrderId, qty: Lots, out: &mut Vec<Event>) -> Option<(usize, i64)> {
+        if qty.0 <= 0 {
+            out.push(Event::Anomaly(Anomaly::BadSize));
+            return None;
+        }
+        let Some(i) = self.find_named(id) else {
+            out.push(Event::Anomaly(Anomaly::UnknownOrder));
+            return None;
+        };
+        if qty.0 > self.rows[i].qty {
+            out.push(Event::Anomaly(Anomaly::TooLarge));
+        }
+        Some((i, qty.0.min(self.rows[i].qty)))
+    }
+
+    fn shrink(&mut self, i: usize, by: i64) {
+        let row = &mut self.rows[i];
+        row.qty -= by;
+        row.taken = row.taken.min(row.qty);
+        if row.qty == 0 {
+            self.rows.remove(i);
+        }
+    }
+
+    fn record_add(&mut self, id: OrderId, side: Side, price: Ticks, qty: Lots, snapshot: bool, out: &mut Vec<Event>) {
+        if qty.0 <= 0 {
+            return out.push(Event::Anomaly(Anomaly::BadSize));
+        }
+        if !price.in_range() {
+            return out.push(Event::Anomaly(Anomaly::BadPrice));
+        }
+        if self.find_named(id).is_some() {
+            out.push(Event::Anomaly(Anomaly::DuplicateId));
+            return self.record_modify(id, side, price, qty, out);
+        }
+        if self.size_at(side, price).checked_add(qty.0).is_none() {
+            return out.push(Event::Anomaly(Anomaly::BadSize));
+        }
+        let mut row = Row::recorded(id, side, price, qty.0, Kind::Named);
+        let ghost = self.rows.iter().position(|r| r.kind == Kind::Ghost && r.id == id);
+        let mut place = None;
+        if let Some(ghost) = ghost {
+            let old = self.rows[ghost];
+            if snapshot && old.side == side && old.price == price {
+                row.taken = old.taken.min(qty.0);
+                // Among themselves recorded orders stand as announced: only the places of ours behind them are kept.
+                let behind = |r: &Row| r.kind == Kind::Ours && r.side == side && r.price == price;
+                place = (ghost..self.rows.len()).find(|&i| behind(&self.rows[i]));
+            }
+            self.rows.remove(ghost);
+            place = place.map(|i| i - 1);
+        }
+        self.arrive(row, place, Party::Record(id), out);
+    }
+
+    /// A recorded order or segment comes to rest: it fills ours that it crosses, and rests in full all the same.
+    fn arrive(&mut self, mut row: Row, place: Option<usize>, taker: Party, out: &mut Vec<Event>) {
+        let at = place.map(|i| self.rows.get(i).copied());
+        row.taken += self.fill_crossed(row.side, row.price, row.qty - row.taken, taker, out);
+        let at = at.flatten().and_then(|old| {
+            self.rows.iter().position(|r| (r.kind, r.id, r.side) == (old.kind, old.id, old.side))
+        });
+        self.rows.insert(at.unwrap_or(self.rows.len()), row);
+    }
+
+    /// Fills ours that a recorded arrival crosses, at most `qty`, and says how much.
+    fn fill_crossed(&mut self, side: Side, price: Ticks, qty: i64, taker: Party, out: &mut Vec<Event>) -> i64 {
+        let mut left = qty;
+        while left > 0 {
+            let crossed = |r: &Row| r.kind == Kind::Ours && r.side != side && side.accepts(price, r.price);
+            let Some(i) = self.best_of(crossed) else { break };
+            left -= self.fill_ours(i, left, taker, FillReason::Crossed, out);
+        }
+        qty - left
+    }
+
+    /// The best, then oldest of the rows that pass; all of one side.
+    fn best_of(&self, pass: impl Fn(&Row) -> bool) -> Option<usize> {
+        let mut best: Option<usize> = None;
+        for (i, row) in self.rows.iter().enumerate().filter(|(_, r)| pass(r)) {
+            if best.is_none_or(|b| better(row.side, row.price, self.rows[b].price)) {
+                best = Some(i);
+            }
+        }
+        best
+    }
+
+    /// Fills one of ours by at most `at_most` and says by how much.
+    fn fill_ours(&mut self, i: usize, at_most: i64, taker: Party, reason: FillReason, out: &mut Vec<Event>) -> i64 {
+        let row = &mut self.rows[i];
+        let qty = row.qty.min(at_most);
+        row.qty -= qty;
+        let row = *row;
+        out.push(Event::Trade(Trade {
+            taker,
+            maker: Party::Order { id: row.id, owner: row.owner, left: Lots(row.qty) },
+            side: row.side.opposite(),
+            price: row.price,
+            qty: Lots(qty),
+            reason,
+        }));
+        if row.qty == 0 {
+            self.rows.remove(i);
+        }
+        qty
+    }
+
+    /// A recorded order executes: ours that stand before it are filled first.
+    fn fill_before(&mut self, maker: usize, qty: i64, out: &mut Vec<Event>) {
+        let maker = self.rows[maker];
+        let mut left = qty;
+        while left > 0 {
+            let at = self.find_named(maker.id).expect("filling ours leaves the record alone");
+            let before = |(i, r): &(usize, &Row)| {
+                r.kind == Kind::Ours
+                    && r.side == maker.side
+                    && (better(r.side, r.price, maker.price) || (r.price == maker.price && *i < at))
+            };
+            // `min_by_key` gives the first of equals: the oldest.
+            let Some((i, row)) = self.rows.iter().enumerate().filter(before).min_by_key(|(_, r)| r.side.rank(r.price)) else {
+                break;
+            };
+            let reason = if row.price == maker.price { FillReason::Queue } else { FillReason::Swept };
+            left -= self.fill_ours(i, left, Party::Market, reason, out);
+        }
+    }
+
+    fn record_modify(&mut self, id: OrderId, side: Side, price: Ticks, qty: Lots, out: &mut Vec<Event>) {
+        if qty.0 <= 0 {
+            return out.push(Event::Anomaly(Anomaly::BadSize));
+        }
+        if !price.in_range() {
+            return out.push(Event::Anomaly(Anomaly::BadPrice));
+        }
+        let Some(i) = self.find_named(id) else {
+            out.push(Event::Anomaly(Anomaly::UnknownOrder));
+            return self.record_add(id, side, price, qty, false, out);
+        };
+        let old = self.rows[i];
+        if price == old.price && qty.0 <= old.qty {
+            return self.shrink(i, old.qty - qty.0);
+        }
+        let others = self.size_at(old.side, price) - if price == old.price { old.qty } else { 0 };
+        if others.checked_add(qty.0).is_none() {
+            return out.push(Event::Anomaly(Anomaly::BadSize));
+        }
+        self.rows.remove(i);
+        self.arrive(Row { price, qty: qty.0, taken: 0, ..old }, None, Party::Record(id), out);
+    }
+
+    // ------------------------------------------------------------------------------------------------ prints, quotes
+
+    fn print(&mut self, aggressor: Option<Side>, price: Ticks, exact: bool, qty: Lots, out: &mut Vec<Event>) {
+        if qty.0 <= 0 {
+            return out.push(Event::Anomaly(Anomaly::BadSize));
+        }
+        if !price.in_range() {
+            return out.push(Event::Anomaly(Anomaly::BadPrice));
+        }
+        let mut left = qty.0;
+        for resting in [Side::Buy, Side::Sell] {
+            if aggressor.is_none_or(|side| side == resting.opposite()) {
+                left -= self.print_on(resting, price, exact, left, qty.0, out);
+            }
+        }
+    }
+
+    /// What a print does to the orders that rest on one side. The record loses the whole print, ours what is left of it.
+    fn print_on(&mut self, side: Side, price: Ticks, exact: bool, budget: i64, size: i64, out: &mut Vec<Event>) -> i64 {
+        let mut left = budget;
+        // An inexact price lies above its tick: an ask on the tick is better than it, a bid on the tick is worse.
+        let is_better =
+            |r: &Row| better(side, r.price, price) || (!exact && side == Side::Sell && r.price == price);
+        while left > 0 {
+            let Some(i) = self.best_of(|r| r.kind == Kind::Ours && r.side == side && is_better(r)) else { break };
+            left -= self.fill_ours(i, left, Party::Market, FillReason::Swept, out);
+        }
+        if !exact {
+            return budget - left;
+        }
+        let mut at = 0;
+        while at < self.rows.len() && left > 0 {
+            let row = self.rows[at];
+            at += 1;
+            if row.side != side || row.price != price {
+                continue;
+            }
+            match row.kind {
+                Kind::Named => break,
+                Kind::Segment => left -= left.min(row.qty),
+                Kind::Ghost => {}
+                Kind::Ours => {
+                    let before = self.rows.len();
+                    left -= self.fill_ours(at - 1, left, Party::Market, FillReason::Queue, out);
+                    at -= before - self.rows.len();
+                }
+            }
+        }
+        let mut eaten = size;
+        while eaten > 0 {
+            let front = |r: &Row| r.kind == Kind::Segment && r.side == side && r.price == price;
+            let Some(i) = self.rows.iter().position(front) else { break };
+            let part = eaten.min(self.rows[i].qty);
+            self.shrink(i, part);
+            eaten -= part;
+        }
+        budget - left
+    }
+
+    fn quote(&mut self, side: Side, best: Option<(Ticks, Lots)>, out: &mut Vec<Event>) {
+        let Some((price, qty)) = best else {
+            self.shown[side as usize] = None;
+            return self.rows.retain(|r| !(r.kind == Kind::Segment && r.side == side));
+        };
+        if qty.0 <= 0 {
+            return out.push(Event::Anomaly(Anomaly::BadSize));
+        }
+        if !price.in_range() {
+            return out.push(Event::Anomaly(Anomaly::BadPrice));
+        }
+        self.shown[side as usize] = Some(price);
+        // The feed shows one price a side: what it showed elsewhere is no longer known to stand.
+        self.rows.retain(|r| !(r.kind == Kind::Segment && r.side == side && r.price != price));
+        let at_level = |r: &Row| r.side == side && r.price == price;
+        let total: i64 = self.rows.iter().filter(|r| at_level(r) && r.kind == Kind::Segment).map(|r| r.qty).sum();
+        let mut surplus = total - qty.0;
+        while surplus > 0 {
+            let last = self.rows.iter().rposition(|r| at_level(r) && r.kind == Kind::Segment).expect("the total is there");
+            let part = surplus.min(self.rows[last].qty);
+            self.shrink(last, part);
+            surplus -= part;
+        }
+        if surplus < 0 {
+            let unseen = self.rows.iter().position(|r| at_level(r) && r.kind == Kind::Ours && !r.seen);
+            let segment = Row::recorded(OrderId(0), side, price, -surplus, Kind::Segment);
+            self.arrive(segment, unseen, Party::Market, out);
+        }
+        for row in self.rows.iter_mut().filter(|r| at_level(r)) {
+            row.seen = true;
+        }
+    }
+}

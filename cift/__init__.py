@@ -1,1 +1,61 @@
-"""CIFT Markets: backtest a strategy on a real matching engine, explain every fill, and promote it unchanged."""
+"""CIFT Markets: backtest a strategy on a real matching engine, explain every fill, and promote it unchanged.
+
+    import cift
+    from cift.indicators import EMA
+
+    class EmaCross(cift.Strategy): ...
+
+    result = cift.Backtest(cift.demo_catalog().ticks("DEMO.SIM", "2026-01-05"), EmaCross).run()
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from cift.strategy import Strategy, param, state
+
+if TYPE_CHECKING:
+    from cift.backtest import Backtest, Result, load
+    from cift.data.catalog import Catalog
+    from cift.data.demo import demo_catalog
+    from cift.data.frames import quotes, trades
+    from cift.domain.instrument import Instrument
+    from cift.report.charts import interactive
+    from cift.sim.venue import Fees, Latency, Venue
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Backtest": "cift.backtest",
+    "Catalog": "cift.data.catalog",
+    "Fees": "cift.sim.venue",
+    "Instrument": "cift.domain.instrument",
+    "Latency": "cift.sim.venue",
+    "Result": "cift.backtest",
+    "Venue": "cift.sim.venue",
+    "demo_catalog": "cift.data.demo",
+    "interactive": "cift.report.charts",
+    "load": "cift.backtest",
+    "quotes": "cift.data.frames",
+    "trades": "cift.data.frames",
+}
+"""Where each name lives. They are imported when first used, so that `import cift` stays light."""
+
+__all__ = [
+    "Backtest", "Catalog", "Fees", "Instrument", "Latency", "Result", "Strategy", "Venue", "demo_catalog", "interactive",
+    "load", "param", "quotes", "state", "trades",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'cift' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -55,8 +55,15 @@ impl Weather {
         self.measure();
     }
 
+    /// How quickly things happen, relative to the mean: more in a storm, but less so than prices move.
+    #[inline]
+    pub(super) fn pace(&self) -> f64 {
+        0.5 + 0.5 * self.storm
+    }
+
     fn measure(&mut self) {
-        let variance = self.high.iter().fold(1.0, |product, &high| product * if high { 1.0 + SWING } else { 1.0 - SWING });
+        let variance =
+            self.high.iter().fold(1.0, |product, &high| product * if high { 1.0 + SWING } else { 1.0 - SWING });
         self.storm = variance.sqrt();
     }
 }
@@ -65,8 +72,8 @@ impl Weather {
 const WORKED: usize = 4;
 /// No large order has more pieces than this.
 const PIECES_MAX: f64 = 3_000.0;
-/// How strongly buyers turn up below the opening price and sellers above it. Weak: over a day it is not felt, over
-/// months it keeps the price within a few ten percent.
+/// How strongly buyers turn up below the opening price and sellers above it. Weak: not felt over a day of a million
+/// events, it keeps the price within some ten percent over a hundred times as many.
 const PULL: f64 = 0.02;
 /// How quickly recent trades are forgotten by those who lean against them.
 const MEMORY: f64 = 1.0 / 40.0;

@@ -22,9 +22,7 @@ pub use self::columns::{MboColumns, MboRow, QuoteColumns, Stamp, TradeColumns, c
 use self::flow::{Demand, Weather};
 use self::random::Random;
 use crate::book::Book;
-use crate::matching::{
-    Event, Input, MatchingEngine, NewOrder, OrderInput, Party, SelfTrade, Sink, TimeInForce, Trade,
-};
+use crate::matching::{Event, Input, MatchingEngine, NewOrder, OrderInput, Party, SelfTrade, TimeInForce, Trade};
 use crate::types::{Family, Lots, MAX_TICKS, Nanos, OrderId, OwnerId, Side, Ticks};
 
 /// Steps before the record begins, in which the book takes its shape.
@@ -58,12 +56,16 @@ const LIMITED: f64 = 0.25;
 const REACH: f64 = 1.0;
 const REACH_MAX: f64 = 12.0;
 const TAKER_MAX: f64 = 20_000.0;
-/// The last so many records are single ones, so that the count is met exactly.
-const TAIL: u64 = 256;
+/// Where no more records than this are left, nobody takes: the rest are events of one record, and the count is met.
+const TAIL: u64 = 64;
+/// A taker writes two records for each maker, at most one trade for each price, and one for its rest.
+const RECORDS_BESIDE_MAKERS: u64 = REACH_MAX as u64 + 2;
 
 /// Order and trade ids of a day begin at its number shifted by this, so that no two days share one.
 const DAY_SHIFT: u32 = 36;
 const DAY_NS: i64 = 86_400_000_000_000;
+/// Fewer ticks than this leave a market no room to fall.
+const PRICE_MIN: i64 = 1_000;
 const MAX_NS: i64 = i64::MAX / 2;
 
 /// Sizes of resting orders, in lots, drawn with equal chances: mostly round, many small.
@@ -98,8 +100,8 @@ pub enum ConfigError {
         /// End as given.
         end: Nanos,
     },
-    /// The price leaves no room below it.
-    #[error("the price must be between 100 and 2^52 ticks, not {0}; choose a finer tick")]
+    /// The price is out of range.
+    #[error("the price must be between 1000 and 2^52 ticks, not {0}; choose another tick")]
     Price(Ticks),
 }
 
@@ -114,7 +116,7 @@ pub struct Market {
     /// Orders that soon go again, and orders that stay; those that were executed are dropped when they are drawn.
     fleeting: Vec<OrderId>,
     patient: Vec<OrderId>,
-    /// The side that is filled next where one is empty, and the price it had last.
+    /// The best price of each side, or where the side is empty the one it had last.
     last_price: [Ticks; 2],
     next_id: u64,
     first_id: u64,
@@ -146,7 +148,7 @@ impl Market {
         if start.0 < 0 || end <= start || end.0 > MAX_NS {
             return Err(ConfigError::Session { start, end });
         }
-        if !(100..=MAX_TICKS / 2).contains(&price.0) {
+        if !(PRICE_MIN..=MAX_TICKS / 2).contains(&price.0) {
             return Err(ConfigError::Price(price));
         }
         let mut random = Random::new(seed);
@@ -194,8 +196,8 @@ impl Market {
             self.write(mbo, quotes, trades);
         }
         while self.records_left > 0 && mbo.len() < rows {
-            self.clock.advance(0.5 + 0.5 * self.weather.storm, self.records_left, &mut self.random);
-            self.step(self.records_left <= TAIL);
+            self.clock.advance(self.weather.pace(), self.records_left, &mut self.random);
+            self.step(self.records_left);
             let traded = self.writer.rows.first().is_some_and(|row| row.action == code::TRADE);
             self.clock.excite(traded);
             self.records_left = self.records_left.saturating_sub(self.writer.rows.len() as u64);
@@ -222,7 +224,7 @@ impl Market {
             }
         }
         for _ in 0..WARM_UP {
-            self.step(false);
+            self.step(u64::MAX);
         }
         self.writer.rows.clear();
     }
@@ -247,14 +249,14 @@ impl Market {
         }
     }
 
-    /// One thing that somebody does; `single` allows only what is one record.
-    fn step(&mut self, single: bool) {
+    /// One thing that somebody does, in at most `room` records.
+    fn step(&mut self, room: u64) {
         self.writer.rows.clear();
         self.weather.advance(&mut self.random);
         let storm = self.weather.storm;
         let fleeting = self.fleeting.len() as f64 / FLEETING_STAY * storm;
         let patient = self.patient.len() as f64 / PATIENT_STAY;
-        let take = if single { 0.0 } else { TAKE * storm };
+        let take = if room <= TAIL { 0.0 } else { TAKE * storm };
         let gap = (self.last_price[1].0 - self.last_price[0].0 - 1).clamp(0, GAP_MAX) as f64;
         let come = 1.0 + GAP_DRAWS * gap;
         let mut drawn = self.random.unit() * (come + take + MODIFY + fleeting + patient);
@@ -263,7 +265,7 @@ impl Market {
             drawn <= 0.0
         };
         let done = if is(take) {
-            self.take()
+            self.take(room)
         } else if is(MODIFY) {
             self.modify()
         } else if is(fleeting) {
@@ -302,10 +304,8 @@ impl Market {
         let u = self.random.unit();
         let distance = (1.0 + PLACE * (1.0 / u - 1.0)).min(DISTANCE_MAX);
         let opposite = self.last_price[side.opposite() as usize];
-        // The lowest price is one tick; a bid there never meets an ask, which stands higher.
-        let price = Ticks((opposite.0 - side.sign() * distance as i64).max(1));
-        let limit = Ticks(opposite.0 - side.sign());
-        (if side.accepts(limit, price) { price } else { limit }, distance)
+        // No bid is below one tick, so no ask is below two, and the price never meets the opposite one.
+        (Ticks((opposite.0 - side.sign() * distance as i64).max(1)), distance)
     }
 
     fn rest(&mut self, side: Side, price: Ticks, patient: bool) {
@@ -342,7 +342,11 @@ impl Market {
     fn cancel(&mut self, patient: bool) -> bool {
         let Some((at, id)) = self.draw(patient) else { return false };
         let Some(order) = self.engine.book().get(id, Family::Order) else { return false };
-        if patient { self.patient.swap_remove(at) } else { self.fleeting.swap_remove(at) };
+        if patient {
+            self.patient.swap_remove(at)
+        } else {
+            self.fleeting.swap_remove(at)
+        };
         self.send(OrderInput::Cancel { id, owner: OwnerId(0) });
         self.writer.rows.push(row(code::CANCEL, order.side, order.price, order.qty, id));
         true
@@ -363,13 +367,15 @@ impl Market {
         true
     }
 
-    /// Somebody trades at once.
-    fn take(&mut self) -> bool {
+    /// Somebody trades at once, with so many makers at most that the records fit into `room`.
+    fn take(&mut self, room: u64) -> bool {
         let mid = 0.5 * (self.last_price[0].0 + self.last_price[1].0) as f64;
         let side = if self.demand.buys(mid, &mut self.random) { Side::Buy } else { Side::Sell };
         let Some((price, shown)) = self.engine.book().best(side.opposite()) else { return false };
         let wanted = (self.random.pareto() * SIZES[self.random.below(SIZES.len())] as f64).min(TAKER_MAX);
-        let mut qty = Lots((wanted as i64).max(1));
+        // Each maker gives one lot or more.
+        let makers_max = room.saturating_sub(RECORDS_BESIDE_MAKERS) / 2;
+        let mut qty = Lots((wanted as u64).clamp(1, makers_max.max(1)) as i64);
         if self.random.chance(MODEST) {
             qty = qty.min(shown);
         }

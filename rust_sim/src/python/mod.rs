@@ -5,6 +5,7 @@ mod columns;
 mod desk;
 mod dispatch;
 mod errors;
+mod generator;
 mod run;
 mod side;
 
@@ -19,6 +20,7 @@ fn _sim(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<dispatch::FillUpdate>()?;
     module.add_class::<dispatch::Quote>()?;
     module.add_class::<dispatch::TradeTick>()?;
+    module.add_class::<generator::SyntheticMarket>()?;
     module.add_class::<run::Run>()?;
     module.add_class::<side::PySide>()?;
     module.add("ENGINE_HASH", env!("CIFT_ENGINE_HASH"))?;

@@ -1,0 +1,401 @@
+"""The front page: `Backtest` runs a strategy over a data view, `Result` is what comes back. No logic of their own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cift.domain.duration import Duration, duration_ns
+from cift.errors import InvalidParameter, NotSupported
+from cift.sim.record import RunRecord
+from cift.sim.run import DEFAULT_CHUNK_ROWS, RunError, RunSpec, run
+from cift.sim.venue import Fees, Latency, Venue
+from cift.strategy import Strategy
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    import altair as alt
+    import polars as pl
+
+    from cift.data.view import Ticks
+    from cift.research.statistics import Figure, Statistics
+    from cift.research.sweep import Sweep
+
+__all__ = ["Backtest", "Fees", "Latency", "Result", "Venue", "load"]
+
+Progress = bool | Callable[[int], None]
+
+
+class Result(Mapping[str, Any]):
+    """One finished run. As the last expression of a cell it shows its figures and a small chart.
+
+    It is also a mapping of the statistics: `result["Sharpe Ratio"]`.
+    """
+
+    def __init__(self, record: RunRecord) -> None:
+        self.record = record
+
+    # ---------------------------------------------------------------- figures
+
+    @cached_property
+    def stats(self) -> Statistics:
+        """The figures of the run, under the labels of backtesting.py, and then our own."""
+        from cift.research.statistics import statistics
+
+        record = self.record
+        return statistics(
+            equity=record.equity,
+            trades=record.trades,
+            fills=record.fills,
+            orders=record.orders,
+            start_ns=record.start_ns,
+            end_ns=record.end_ns,
+            initial_cash=record.cash,
+            currency=record.currency,
+            calendar=record.calendar,
+            mids=record.marks.rename({"price": "mid"}),
+        )
+
+    def __getitem__(self, label: str) -> Figure:
+        return self.stats[label]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.stats)
+
+    def __len__(self) -> int:
+        return len(self.stats)
+
+    # ---------------------------------------------------------------- frames
+
+    @property
+    def fills(self) -> pl.DataFrame:
+        """One row per fill: when, at what price, what it cost, why it happened, and what stood ahead in the queue."""
+        return self.record.fills
+
+    @property
+    def orders(self) -> pl.DataFrame:
+        """One row per order, with its status and, where it ended unfilled, the reason."""
+        return self.record.orders
+
+    @property
+    def trades(self) -> pl.DataFrame:
+        """Entries and exits paired first in, first out; an open position is marked at the end."""
+        return self.record.trades
+
+    @property
+    def positions(self) -> pl.DataFrame:
+        """Position, average price and realised profit after each fill."""
+        return self.record.positions
+
+    @property
+    def equity(self) -> pl.DataFrame:
+        """Equity, cash and open profit: at each fill and once per `equity_every`."""
+        return self.record.equity
+
+    @property
+    def log(self) -> pl.DataFrame:
+        """What the strategy logged."""
+        return self.record.log
+
+    _trades = trades
+    _equity_curve = equity
+
+    # ---------------------------------------------------------------- identity
+
+    @property
+    def digest(self) -> str:
+        """BLAKE3 over commands, order events, fills and accounts: equal digests mean equal runs, to the last bit."""
+        return self.record.digest
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What the digest depends on: data, code, parameters, venue, seed and engine."""
+        return self.record.fingerprint
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the run to one file; `cift.load(path)` gives it back."""
+        from cift.data.runs import save_run
+
+        record = self.record
+        meta = {name: getattr(record, name) for name in PLAIN_FIELDS}
+        return save_run(path, meta, record.columns, record.journal)
+
+    # ---------------------------------------------------------------- pictures
+
+    def plot(self, *, symbol: str | None = None, width: int = 720) -> alt.VConcatChart:
+        """Price with fills, position, equity and drawdown, stacked over one time axis in UTC."""
+        from cift.report.charts import plot
+
+        record = self.record
+        return plot(
+            equity=record.equity,
+            fills=record.fills,
+            positions=record.positions,
+            prices=record.marks,
+            start_ns=record.start_ns,
+            end_ns=record.end_ns,
+            initial_cash=record.cash,
+            currency=record.currency,
+            symbol=symbol,
+            title=self._title,
+            width=width,
+        )
+
+    def tearsheet(self, path: str | Path) -> Path:
+        """Writes the whole report into one HTML file that needs nothing else, and returns its path."""
+        from cift.data.runs import write_atomically
+        from cift.report.tearsheet import tearsheet_html
+
+        record = self.record
+        html = tearsheet_html(
+            strategy=record.strategy,
+            parameters=record.parameters,
+            symbols=record.symbols,
+            venue=record.venue_text,
+            digest=record.digest,
+            fingerprint=_fingerprint_id(record.fingerprint),
+            leading=self.stats.leading,
+            rows=self.stats.rows,
+            notes=[*record.notes, *self.stats.notes],
+            equity=record.equity,
+            trades=record.trades,
+            fills=record.fills,
+            positions=record.positions,
+            prices=record.marks,
+            start_ns=record.start_ns,
+            end_ns=record.end_ns,
+            initial_cash=record.cash,
+            currency=record.currency,
+        )
+        return write_atomically(path, html.encode())
+
+    @property
+    def _title(self) -> str:
+        parameters = ", ".join(f"{name}={value}" for name, value in self.record.parameters.items())
+        return f"{self.record.strategy}({parameters})"
+
+    def __repr__(self) -> str:
+        lines = [f"{self._title} on {', '.join(self.record.symbols)}", repr(self.stats), f"digest {self.digest}"]
+        return "\n".join([*lines, *self.record.notes])
+
+    def _repr_html_(self) -> str:
+        from cift.report.summary import html
+
+        record = self.record
+        return html(
+            title=self._title,
+            subtitle=f"{', '.join(record.symbols)}; {record.venue_text}",
+            leading=self.stats.leading,
+            equity=record.equity,
+            initial_cash=record.cash,
+            currency=record.currency,
+            start_ns=record.start_ns,
+            end_ns=record.end_ns,
+            notes=[*record.notes, *self.stats.notes, f"digest {record.digest[:16]}"],
+        )
+
+
+PLAIN_FIELDS = (
+    "strategy", "parameters", "symbols", "level", "start_ns", "end_ns", "calendar", "currency", "cash", "venue", "venue_text",
+    "digest", "fingerprint", "inputs", "rows", "anomalies", "notes", "error",
+)  # fmt: skip
+"""The fields of a record that are saved as JSON."""
+
+
+def load(path: str | Path) -> Result:
+    """A run that `Result.save` wrote.
+
+    Raises:
+        CorruptData: where the file is not a whole saved run.
+    """
+    from cift.data.runs import load_run
+
+    meta, tables, journal = load_run(path)
+    meta["symbols"], meta["notes"] = tuple(meta["symbols"]), tuple(meta["notes"])
+    return Result(RunRecord(**meta, columns=tables, journal=journal))
+
+
+def _fingerprint_id(fingerprint: Mapping[str, Any]) -> str:
+    from cift.sim.fingerprint import digest_of
+
+    return digest_of(fingerprint)
+
+
+class Backtest:
+    """Runs a strategy over market data.
+
+    Args:
+        data: a view: `catalog.ticks(...)`, `cift.quotes(frame)`, `cift.trades(frame)`.
+        strategy: the class, not an object of it.
+        cash: starting cash.
+        venue: latency, fees and queue rules; or, for short,
+        commission: fraction of value that every fill costs.
+        seed: of `Strategy.rng`.
+        equity_every: how often equity is noted beside each fill.
+        clock_offset: added to times of receipt, where the receiving clock is behind; "fit" takes the smallest that leaves
+            no record received before it happened.
+        chunk_rows: rows read at a time (None: all). It changes memory and speed, never a result.
+    Raises:
+        InvalidParameter, NotSupported: with what to write instead.
+    """
+
+    def __init__(
+        self,
+        data: Ticks,
+        strategy: type[Strategy],
+        *,
+        cash: float = 1_000_000.0,
+        venue: Venue | None = None,
+        commission: float | None = None,
+        spread: float | None = None,
+        margin: float | None = None,
+        seed: int = 0,
+        equity_every: Duration = "1s",
+        clock_offset: Duration | None = None,
+        chunk_rows: int | None = DEFAULT_CHUNK_ROWS,
+    ) -> None:
+        if not (isinstance(strategy, type) and issubclass(strategy, Strategy)):
+            raise InvalidParameter(f"strategy {strategy!r} is not a subclass of cift.Strategy; pass the class itself")
+        if not hasattr(data, "feeds"):
+            raise InvalidParameter(
+                f"data of type {type(data).__name__} is not a data view; pass catalog.ticks(...), cift.quotes(frame) or "
+                "cift.trades(frame). OHLCV frames and bars come with a later release"
+            )
+        if spread is not None or margin is not None:
+            raise NotSupported(
+                "spread= and margin= are not supported with ticks: the book has its own spread, and accounts are cash "
+                "accounts that may go short. Leave them out"
+            )
+        if venue is not None and commission is not None:
+            raise InvalidParameter("give commission= or venue=, not both; write venue=cift.Venue(fees=cift.Fees(taker_bps=...))")
+        if commission is not None:
+            bps = round(float(commission) * 1e4, 8)
+            venue = Venue(fees=Fees(maker_bps=bps, taker_bps=bps))
+        every_ns = duration_ns(equity_every, "equity_every")
+        if every_ns <= 0:
+            raise InvalidParameter(f"equity_every {equity_every!r} must be above 0")
+        self._spec = RunSpec(
+            ticks=data,
+            strategy=strategy,
+            venue=venue if venue is not None else Venue(),
+            cash=cash,
+            seed=seed,
+            equity_every_ns=every_ns,
+            chunk_rows=chunk_rows,
+            clock_offset_ns=_clock_offset(data, clock_offset),
+            read=_read_file,
+        )
+        self.partial: Result | None = None
+        """What was recorded of the last run, where a handler raised or it was interrupted."""
+
+    def run(self, *, progress: Progress = True, **parameters: Any) -> Result:
+        """Runs once with the given parameters.
+
+        Args:
+            progress: a bar where the run takes longer than a second, none, or a function of the rows done so far.
+        Raises:
+            UnknownName, InvalidParameter: for parameters that the strategy does not take.
+            NoData: where the view has no rows.
+            Whatever a handler raises; `self.partial` then holds the Result up to there.
+        """
+        from dataclasses import replace
+
+        self.partial = None
+        with _Bar(progress) as bar:
+            spec = replace(self._spec, parameters=parameters, progress=bar)
+            try:
+                return Result(run(spec))
+            except RunError as ended:
+                self.partial = Result(ended.record)
+                cause = ended.__cause__
+                if cause is None:
+                    raise
+                if isinstance(cause, Exception):
+                    cause.add_note("The run ended here; what was recorded until then is in the Backtest's .partial")
+                raise cause.with_traceback(cause.__traceback__) from None
+
+    def sweep(
+        self,
+        *,
+        executor: Executor | int | None = 1,
+        constraint: Callable[[Any], bool] | None = None,
+        progress: Progress = True,
+        **grid: Iterable[Any],
+    ) -> Sweep:
+        """Runs all combinations of parameter values.
+
+        Args:
+            executor: any `concurrent.futures.Executor`; a number of worker processes; None: as many as processors.
+            constraint: keeps the combinations for which it is true; called with an object that has them as attributes.
+            grid: for each parameter the values to try.
+        """
+        from cift.research.sweep import sweep
+
+        with _Bar(progress) as bar:
+            return sweep(self._spec, grid, executor=executor, constraint=constraint, progress=bar)
+
+    def optimize(
+        self,
+        *,
+        maximize: str | Callable[[Any], float] = "Equity Final [$]",
+        executor: Executor | int | None = 1,
+        constraint: Callable[[Any], bool] | None = None,
+        progress: Progress = True,
+        **grid: Iterable[Any],
+    ) -> Result:
+        """Runs all combinations and returns the Result of the best one.
+
+        Args:
+            maximize: a label of the statistics, or a function of them.
+        Raises:
+            NoData: where no combination has the figure.
+        """
+        trials = self.sweep(executor=executor, constraint=constraint, progress=progress, **grid)
+        return self.run(progress=False, **trials.best(maximize))
+
+
+def _read_file(path: str) -> bytes:
+    from cift.data.runs import read_file
+
+    return read_file(path)
+
+
+def _clock_offset(data: Ticks, given: Duration | None) -> int:
+    if given is None:
+        return 0
+    if given != "fit":
+        return duration_ns(given, "clock_offset")
+    from cift.data.view import smallest_clock_offset_ns
+
+    return smallest_clock_offset_ns(data)
+
+
+class _Bar:
+    """A progress bar that shows itself only where the work takes longer than a second."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._call = progress if callable(progress) else None
+        self._shown = progress is True
+        self._bar: Any = None
+        self._began = 0.0
+
+    def __enter__(self) -> Callable[[int], None] | None:
+        self._began = time.monotonic()
+        return self._call or (self._advance if self._shown else None)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _advance(self, done: int) -> None:
+        if self._bar is None:
+            if time.monotonic() - self._began < 1.0:
+                return
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(unit=" rows", unit_scale=True, leave=False)
+        self._bar.update(done - self._bar.n)

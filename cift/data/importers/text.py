@@ -1,0 +1,65 @@
+"""Lines of text files, plain or compressed, read a little at a time."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+
+from cift.errors import CorruptData, DataError
+
+LINE_BYTES_MAX = 1 << 20
+"""No line of any format read here comes near this; a longer one is damage, or a decompression bomb."""
+
+
+def open_bytes(path: Path) -> IO[bytes] | Any:
+    """Opens a file for reading, decompressing what ends in .zst, .gz or .xz."""
+    match path.suffix:
+        case ".zst":
+            return pa.input_stream(str(path), compression="zstd")
+        case ".gz":
+            return gzip.open(path, "rb")
+        case ".xz":
+            return lzma.open(path, "rb")
+        case _:
+            return path.open("rb")
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Each line of a file with its number, counted from 1, without its end.
+
+    Raises:
+        DataError: the file is not there, a line is not ASCII text or longer than 1 MiB; the message names file and row.
+        CorruptData: the compressed data is damaged.
+    """
+    row = 0
+    try:
+        with open_bytes(path) as stream:
+            rest = b""
+            while block := stream.read(1 << 18):
+                pieces = (rest + block).split(b"\n")
+                rest = pieces.pop()
+                for piece in pieces:
+                    row += 1
+                    yield row, _text(piece, path, row)
+                if len(rest) > LINE_BYTES_MAX:
+                    raise DataError(f"{path.name}, row {row + 1}: a line of more than {LINE_BYTES_MAX} bytes")
+            if rest:
+                row += 1
+                yield row, _text(rest, path, row)
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException) as error:
+        raise CorruptData(f"{path.name} cannot be read after row {row}: {error}") from None
+
+
+def _text(line: bytes, path: Path, row: int) -> str:
+    try:
+        return line.rstrip(b"\r").decode("ascii")
+    except UnicodeDecodeError:
+        raise DataError(f"{path.name}, row {row}: {line[:60]!r} is not text; is this the right file?") from None

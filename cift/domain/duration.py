@@ -1,0 +1,36 @@
+"""Spans of time, as users write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+
+from cift.errors import InvalidParameter
+
+NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
+_TEXT = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m|h|d)\s*")
+
+Duration = str | timedelta | int
+
+
+def duration_ns(value: Duration, name: str = "duration") -> int:
+    """A span of time in nanoseconds.
+
+    Args:
+        value: text such as "250us", "1.5s" or "10m" (ns, us, ms, s, m, h, d), a timedelta, or whole nanoseconds.
+    Raises:
+        InvalidParameter: where it is none of these, or not whole nanoseconds.
+    """
+    if isinstance(value, timedelta):
+        return ((value.days * 86_400 + value.seconds) * 10**6 + value.microseconds) * 1_000
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    matched = _TEXT.fullmatch(value) if isinstance(value, str) else None
+    if matched is None:
+        raise InvalidParameter(f"{name} {value!r} is not a span of time; write it like '250us', '1.5s' or '10m'")
+    number, unit = matched.groups()
+    exact = Decimal(number) * NANOSECONDS[unit.replace("µ", "u")]
+    if exact != exact.to_integral_value():
+        raise InvalidParameter(f"{name} {value!r} is not a whole number of nanoseconds")
+    return int(exact)

@@ -1,0 +1,8 @@
+"""Indicators: functions of columns, written once and used in batch, in a stream and in a strategy."""
+
+from cift.indicators.averages import EMA, SMA
+from cift.indicators.kernel import Indicator, kernel
+from cift.indicators.quotes import Microprice, OrderFlowImbalance, Spread
+from cift.indicators.sources import Quote
+
+__all__ = ["EMA", "SMA", "Indicator", "Microprice", "OrderFlowImbalance", "Quote", "Spread", "kernel"]

@@ -1,0 +1,722 @@
+"""The figures of a run, under the labels that users of backtesting.py know, and some of our own after them.
+
+Returns are daily (session close; UTC midnight for a 24/7 market). Below 20 days they are hourly, and then nothing is
+annualised. A figure that the data cannot support is None with a sentence in `Statistics.notes`, never 0.
+docs/statistics.md gives each label's formula and source, and where it differs from backtesting.py and why.
+"""
+
+from __future__ import annotations
+
+import difflib
+import html
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cift.errors import InvalidParameter, UnknownFigure, UnknownName
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Figure: TypeAlias = float | int | str | datetime | timedelta | None
+Floats: TypeAlias = NDArray[np.float64]
+Times: TypeAlias = NDArray[np.int64]
+
+SECOND_NS = 1_000_000_000
+HOUR_NS = 3_600 * SECOND_NS
+DAY_NS = 24 * HOUR_NS
+DAYS_FOR_DAILY = 20
+"""Below this number of daily returns the figures use hourly ones, and nothing is annualised."""
+MARKOUT_SECONDS = (1, 10, 60)
+
+FROM_RETURNS = (
+    "Return (Ann.) [%]",
+    "Volatility (Ann.) [%]",
+    "CAGR [%]",
+    "Sharpe Ratio",
+    "Sortino Ratio",
+    "Calmar Ratio",
+    "Alpha [%]",
+    "Beta",
+    "Sharpe Ratio (arithmetic)",
+)
+"""Labels whose value depends on the period of the returns; the period is printed beside them."""
+
+ANNUALISED = tuple(label for label in FROM_RETURNS if label not in ("Alpha [%]", "Beta"))
+
+COLUMNS = {
+    "equity": ("ts", "equity"),
+    "trades": ("entry_ts", "exit_ts", "pnl", "return_pct", "is_open"),
+    "fills": ("ts", "symbol", "side", "price", "size", "fee"),
+    "orders": ("size", "filled", "status", "reason"),
+    "mids": ("ts", "mid"),
+}
+
+
+# ------------------------------------------------------------------ the figures, each from plain arrays
+
+
+def sharpe(returns: Floats, periods_per_year: float) -> float | None:
+    """Mean return over its standard deviation (ddof=1), times the square root of the periods in a year.
+
+    The risk-free rate is 0. NaN is no observation. None below two observations and where all returns are equal.
+
+    Source: Sharpe (1994), "The Sharpe Ratio", J. Portfolio Management 21(1); equal to quantstats and empyrical.
+    """
+    seen = returns[~np.isnan(returns)]
+    if len(seen) < 2 or seen.min() == seen.max():
+        return None
+    return float(seen.mean() / seen.std(ddof=1) * math.sqrt(periods_per_year))
+
+
+def geometric_mean(returns: Floats) -> float | None:
+    """The constant return a period that compounds to the same total; None without returns or after a loss of 100 %."""
+    if len(returns) == 0 or returns.min() <= -1:
+        return None
+    return float(np.exp(np.log1p(returns).sum() / len(returns)) - 1)
+
+
+def annualised_return(returns: Floats, periods_per_year: float) -> float | None:
+    """Compounded return a year, as a fraction: (1 + geometric mean) ** periods - 1."""
+    mean = geometric_mean(returns)
+    return None if mean is None else float((1 + mean) ** periods_per_year - 1)
+
+
+def annualised_volatility(returns: Floats, periods_per_year: float) -> float | None:
+    """Standard deviation of a year's compounded return, as a fraction.
+
+    sqrt((variance + (1 + g)^2)^n - (1 + g)^(2 n)), with g the geometric mean, n the periods and the variance at ddof=1.
+
+    Source: Tobin (1965) as used by backtesting.py; see https://dx.doi.org/10.2139/ssrn.3054517.
+    """
+    mean = geometric_mean(returns)
+    if mean is None or len(returns) < 2:
+        return None
+    growth = (1 + mean) ** 2
+    variance = float(returns.var(ddof=1))
+    return math.sqrt(max((variance + growth) ** periods_per_year - growth**periods_per_year, 0.0))
+
+
+def downside_deviation(returns: Floats, periods_per_year: float) -> float | None:
+    """Root mean square of the losing periods (winners count as 0), annualised; None where nothing was lost."""
+    if len(returns) == 0 or returns.min() >= 0:
+        return None
+    return float(np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2)) * math.sqrt(periods_per_year))
+
+
+def beta(returns: Floats, market_returns: Floats) -> float | None:
+    """Slope of the returns on the market's; None below two pairs and where the market stood still."""
+    if len(returns) < 2 or market_returns.min() == market_returns.max():
+        return None
+    return float(np.cov(returns, market_returns)[0, 1] / market_returns.var(ddof=1))
+
+
+class Drawdowns(NamedTuple):
+    """Episodes below an earlier peak, in order: depth as a positive fraction of the peak, and length in ns."""
+
+    depth: Floats
+    duration_ns: Times
+
+
+def drawdowns(ts_ns: Times, equity: Floats) -> Drawdowns:
+    """Every stretch of rows below the running peak, from the peak's row to the row that reaches it again.
+
+    The last episode ends with the last row if it has not recovered by then. Rows whose running peak is not positive
+    belong to no episode: a share of nothing is not a number.
+    """
+    peak = np.maximum.accumulate(equity)
+    depth = np.divide(peak - equity, peak, out=np.zeros_like(equity), where=peak > 0)
+    below = np.concatenate(([False], depth > 0, [False]))
+    edges = np.flatnonzero(below[1:] != below[:-1])
+    first, after = edges[::2], edges[1::2]
+    if len(first) == 0:
+        return Drawdowns(np.empty(0), np.empty(0, np.int64))
+    # A run of zeros between two episodes would join the earlier one here, and adds nothing to its maximum.
+    deepest = np.maximum.reduceat(depth, first)
+    return Drawdowns(deepest, ts_ns[np.minimum(after, len(ts_ns) - 1)] - ts_ns[first - 1])
+
+
+def mean_and_error(clusters: Floats, counts: Floats) -> tuple[float, float | None]:
+    """Mean an item and its standard error, from sums over clusters of items that are not independent.
+
+    With one item in each cluster this is the usual deviation / sqrt(n). The error is None below two clusters.
+
+    Args:
+        clusters: sum over the items of each cluster.
+        counts: number of items in each cluster.
+
+    Source: Cochran (1977), "Sampling Techniques", 3rd ed., section 6.3 (the ratio estimator).
+    """
+    total = counts.sum()
+    mean = float(clusters.sum() / total)
+    n = len(clusters)
+    if n < 2:
+        return mean, None
+    residual = clusters - mean * counts
+    return mean, float(math.sqrt((residual @ residual) * n / (n - 1)) / total)
+
+
+# ------------------------------------------------------------------ the object
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Statistics(Mapping[str, Figure]):
+    """The figures of one run: a mapping from label to value, None where there is nothing to say.
+
+    Attributes:
+        notes: sentences that explain what is missing, or what a reader should know.
+        currency: of every `[$]` label.
+        period: "daily" or "hourly", the spacing of the returns.
+        periods_per_year: by which the annualised figures were scaled; None where nothing is annualised.
+        calendar: the name under which the run was made.
+    """
+
+    _values: dict[str, Figure]
+    notes: tuple[str, ...]
+    currency: str
+    calendar: str
+    period: str
+    periods_per_year: float | None
+    _return_ts_ns: Times
+    _returns: Floats
+
+    def __getitem__(self, label: str) -> Figure:
+        try:
+            return self._values[label]
+        except KeyError:
+            near = difflib.get_close_matches(str(label), self._values, n=1, cutoff=0.4)
+            hint = f"; did you mean {near[0]!r}?" if near else "; list(stats) shows the labels"
+            raise UnknownFigure(f"no figure {label!r}{hint}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def returns(self) -> pl.DataFrame:
+        """The returns behind the figures: `ts` (end of the period, UTC) and `return` (a fraction)."""
+        import polars as pl
+
+        ts = pl.Series("ts", self._return_ts_ns).cast(pl.Datetime("ns", "UTC"))
+        return pl.DataFrame([ts, pl.Series("return", self._returns)])
+
+    def to_dict(self) -> dict[str, Figure]:
+        """The figures as a new dict: floats, ints, text, aware datetimes and timedeltas, None where absent."""
+        return dict(self._values)
+
+    def basis(self, label: str) -> str:
+        """What stands beside a label: the period of the returns behind it, or nothing."""
+        if label not in FROM_RETURNS:
+            return ""
+        if label not in ANNUALISED:
+            return self.period
+        if self.periods_per_year is None:
+            return f"{self.period}, not annualised"
+        return f"{self.period}, {self.periods_per_year:g} a year"
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """(label, value as text, basis) of every figure, in order; a missing value is `--`."""
+        return [(label, figure_text(value), self.basis(label)) for label, value in self._values.items()]
+
+    def leading(self) -> list[tuple[str, str, str]]:
+        """(label, value as text, basis) of the figures that a page should open with, at most ten.
+
+        With too few days to annualise, the page leads with P&L, P&L per fill and its standard error, fees, fill rate
+        and mark-outs; else with return, risk and their ratio.
+        """
+        if self.periods_per_year is None:
+            markouts = [label for label in self if label.startswith("Mark-out")]
+            labels = ["P&L [$]", "P&L per Fill [$]", "Fees [$]", "Fill Rate [%]", *markouts]
+            labels += ["Return [%]", "Max. Drawdown [%]", "# Fills"]
+        else:
+            labels = ["Return [%]", "Return (Ann.) [%]", "Volatility (Ann.) [%]", "Sharpe Ratio", "Max. Drawdown [%]"]
+            labels += ["# Trades", "P&L [$]", "P&L per Fill [$]", "Fees [$]", "Fill Rate [%]"]
+        rows = {label: (label, text, basis) for label, text, basis in self.rows()}
+        error = rows["P&L per Fill SE [$]"][1]
+        if self["P&L per Fill SE [$]"] is not None:
+            label, text, _ = rows["P&L per Fill [$]"]
+            rows[label] = (label, f"{text} \N{PLUS-MINUS SIGN} {error}", "\N{PLUS-MINUS SIGN} standard error")
+        return [rows[label] for label in labels]
+
+    def __repr__(self) -> str:
+        rows = self.rows()
+        wide = max(len(label) for label, _, _ in rows)
+        across = max(len(text) for _, text, _ in rows)
+        lines = [f"{label:<{wide}}  {text:>{across}}  {basis}".rstrip() for label, text, basis in rows]
+        return "\n".join(lines + [f"Note: {note}" for note in self.notes])
+
+    def _repr_html_(self) -> str:
+        body = "".join(
+            f"<tr><th style='text-align:left;font-weight:normal'>{html.escape(label)}</th>"
+            f"<td style='text-align:right;font-variant-numeric:tabular-nums'>{html.escape(text)}</td>"
+            f"<td style='text-align:left;opacity:.7'>{html.escape(basis)}</td></tr>"
+            for label, text, basis in self.rows()
+        )
+        notes = "".join(f"<p style='margin:.2em 0'>{html.escape(note)}</p>" for note in self.notes)
+        return f"<div><table>{body}</table>{notes}</div>"
+
+
+def figure_text(value: Figure) -> str:
+    """A figure as it is printed: grouped thousands, UTC times, `--` for None."""
+    if value is None:
+        return "--"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S.%f").rstrip("0").rstrip(".") + " UTC"
+    if isinstance(value, timedelta):
+        return _duration_text(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    size = abs(value)
+    if size >= 1_000:
+        return f"{value:,.2f}"
+    return f"{value:.4f}" if size >= 0.001 or value == 0 else f"{value:.3g}"
+
+
+def _duration_text(value: timedelta) -> str:
+    seconds = value.total_seconds()
+    if seconds == 0:
+        return "0 s"
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.3g} us"
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    whole = timedelta(days=value.days, seconds=value.seconds)
+    days = f"{whole.days} day{'s' if whole.days != 1 else ''}"
+    clock = timedelta(seconds=whole.seconds)
+    if whole.days == 0:
+        return f"{clock}".rjust(8, "0")
+    return f"{days} {clock}".strip() if whole.seconds else days
+
+
+# ------------------------------------------------------------------ from the frames of a run
+
+
+class _Marks(NamedTuple):
+    """Equity at the end of each period that had any: the period's end, and the value."""
+
+    ts_ns: Times
+    equity: Floats
+
+
+def statistics(
+    *,
+    equity: pl.DataFrame,
+    trades: pl.DataFrame,
+    fills: pl.DataFrame,
+    orders: pl.DataFrame,
+    start_ns: int,
+    end_ns: int,
+    initial_cash: float,
+    currency: str = "USD",
+    calendar: str = "24/7",
+    mids: pl.DataFrame | None = None,
+    session_closes_ns: Times | None = None,
+    periods_per_year: float | None = None,
+) -> Statistics:
+    """The figures of a run, from the frames that it yields.
+
+    Args:
+        equity: `ts`, `equity`; sorted by `ts`, in `currency`.
+        trades: entries and exits paired first in, first out: `entry_ts`, `exit_ts`, `pnl` (after fees, in currency),
+            `return_pct` (in percent, after fees), `is_open`. Open ones count in equity, not in the trades' figures.
+        fills: `ts`, `symbol`, `side` ("buy" or "sell"), `price`, `size`, `fee` (in currency, negative for a rebate).
+        orders: `size`, `filled`, `status`, `reason`.
+        start_ns, end_ns: the period asked for, ns since the epoch.
+        initial_cash: equity at the start, above 0.
+        calendar: "24/7", or an exchange's name such as "XNYS"; it sets the days of a year (365, else 252).
+        mids: `ts`, `mid` and, with several symbols, `symbol`; sorted by `ts`. Used for Buy & Hold, Alpha, Beta and the
+            mark-outs, which are None without it.
+        session_closes_ns: closes of the sessions in the period, ascending; without it a day ends at UTC midnight.
+        periods_per_year: overrides the calendar's number.
+    Raises:
+        UnknownName: where a frame lacks a column.
+        InvalidParameter: where `initial_cash` is not above 0, or the period ends before it starts.
+    """
+    if not initial_cash > 0:
+        raise InvalidParameter(f"initial_cash is {initial_cash}; returns need a starting equity above 0")
+    if end_ns < start_ns:
+        raise InvalidParameter(f"the period ends ({end_ns} ns) before it starts ({start_ns} ns); swap the two")
+    frames = {"equity": equity, "trades": trades, "fills": fills, "orders": orders}
+    for name, frame in frames.items() if mids is None else [*frames.items(), ("mids", mids)]:
+        _require(frame, name)
+
+    notes: list[str] = []
+    equity_ts, value = _times(equity, "ts"), equity["equity"].to_numpy().astype(np.float64)
+    traded = fills.height > 0 and len(value) > 0
+    if len(value) == 0:
+        notes.append("No data: the run kept no equity, so no figure could be computed.")
+    elif not traded:
+        notes.append(_why_no_fills(orders))
+
+    period, marks = _marks(equity_ts, value, start_ns, session_closes_ns, notes if traded else [])
+    yearly = periods_per_year if periods_per_year is not None else (365.0 if calendar == "24/7" else 252.0)
+    scale = yearly if period == "daily" and _is_daily(marks, notes) else None
+    returns = np.diff(marks.equity, prepend=initial_cash)
+    before = np.concatenate(([initial_cash], marks.equity[:-1]))
+    ruined = bool(np.any(before <= 0) or np.any(marks.equity <= 0))
+    returns = np.divide(returns, before, out=np.zeros_like(returns), where=before > 0)
+    if ruined:
+        notes.append("Equity fell to 0 or below: compounded figures do not exist from there on.")
+
+    figures: dict[str, Figure] = {
+        "Start": _moment(start_ns),
+        "End": _moment(end_ns),
+        "Duration": _span(end_ns - start_ns),
+    }
+    figures |= _account(value, fills, trades, start_ns, end_ns, initial_cash, traded)
+    baskets = None if mids is None or mids.height == 0 else _basket(mids, marks.ts_ns)
+    hold = None if baskets is None else float(baskets[-1] - 1) * 100
+    figures["Buy & Hold Return [%]"] = hold
+    falls = _falls(equity_ts, value, start_ns, initial_cash, traded)
+    deepest, years = falls["Max. Drawdown [%]"], (end_ns - start_ns) / (365.25 * DAY_NS)
+    usable = traded and not ruined
+    figures |= _risk(returns, scale if usable else None, deepest, years, value, initial_cash)
+    slope = None
+    if usable and baskets is not None and np.all(baskets > 0):
+        slope = beta(np.log1p(returns), np.diff(np.log(baskets[:-1])))
+    total = figures["Return [%]"]
+    known = slope is not None and hold is not None and isinstance(total, float)
+    figures["Alpha [%]"] = total - slope * hold if known else None  # type: ignore[operator]
+    figures["Beta"] = slope
+    figures |= falls
+    figures |= _round_trips(trades, notes)
+    figures |= _execution(equity_ts, value, fills, orders, initial_cash, traded, notes)
+    figures |= _markouts(fills, mids, notes)
+    figures["Sharpe Ratio (arithmetic)"] = sharpe(returns, scale) if usable and scale is not None else None
+    figures["Period"] = f"{period} returns, " + ("not annualised" if scale is None else f"{scale:g} a year")
+    if mids is None and traded:
+        notes.append("No mid prices were given: Buy & Hold, Alpha, Beta and mark-outs are left out.")
+    return Statistics(
+        _values={label: _finite(figures[label]) for label in [*LABELS, *OWN_LABELS]},
+        notes=tuple(notes),
+        currency=currency,
+        calendar=calendar,
+        period=period,
+        periods_per_year=scale,
+        _return_ts_ns=marks.ts_ns,
+        _returns=returns,
+    )
+
+
+LABELS = (
+    "Start",
+    "End",
+    "Duration",
+    "Exposure Time [%]",
+    "Equity Final [$]",
+    "Equity Peak [$]",
+    "Commissions [$]",
+    "Return [%]",
+    "Buy & Hold Return [%]",
+    "Return (Ann.) [%]",
+    "Volatility (Ann.) [%]",
+    "CAGR [%]",
+    "Sharpe Ratio",
+    "Sortino Ratio",
+    "Calmar Ratio",
+    "Alpha [%]",
+    "Beta",
+    "Max. Drawdown [%]",
+    "Avg. Drawdown [%]",
+    "Max. Drawdown Duration",
+    "Avg. Drawdown Duration",
+    "# Trades",
+    "Win Rate [%]",
+    "Best Trade [%]",
+    "Worst Trade [%]",
+    "Avg. Trade [%]",
+    "Max. Trade Duration",
+    "Avg. Trade Duration",
+    "Profit Factor",
+    "Expectancy [%]",
+    "SQN",
+    "Kelly Criterion",
+)
+"""The labels of backtesting.py, in its order."""
+
+OWN_LABELS = (
+    "P&L [$]",
+    "P&L per Fill [$]",
+    "P&L per Fill SE [$]",
+    "Fees [$]",
+    "# Fills",
+    "# Orders",
+    "Fill Rate [%]",
+    *(f"Mark-out {seconds} s [bps]" for seconds in MARKOUT_SECONDS),
+    "Sharpe Ratio (arithmetic)",
+    "Period",
+)
+"""Our own, after them."""
+
+
+def _require(frame: pl.DataFrame, name: str) -> None:
+    missing = [column for column in COLUMNS[name] if column not in frame.columns]
+    if missing:
+        raise UnknownName(f"the {name} frame has no column {missing[0]!r}; found {', '.join(frame.columns) or 'none'}")
+
+
+def _times(frame: pl.DataFrame, column: str) -> Times:
+    return frame[column].dt.timestamp("ns").to_numpy().astype(np.int64)
+
+
+def _moment(ns: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ns // 1_000)
+
+
+def _span(ns: float) -> timedelta:
+    return timedelta(microseconds=ns / 1_000)
+
+
+def _finite(value: Figure) -> Figure:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _why_no_fills(orders: pl.DataFrame) -> str:
+    if orders.height == 0:
+        return "No trades: the strategy sent no order, so figures of trading are left out."
+    text = f"No trades: none of {orders.height:,} orders was filled, so figures of trading are left out."
+    refused = orders.filter(orders["status"] == "rejected")
+    if refused.height == 0:
+        return text
+    reasons = refused["reason"].drop_nulls().value_counts(sort=True)
+    why = f", most often because: {reasons.row(0)[0]}" if reasons.height else ""
+    return f"{text} {refused.height:,} of them were rejected{why}."
+
+
+def _marks(
+    ts_ns: Times, value: Floats, start_ns: int, session_closes_ns: Times | None, notes: list[str]
+) -> tuple[str, _Marks]:
+    """Daily marks where there are enough of them, else hourly ones; what is at or before the start is the base."""
+    later = ts_ns > start_ns
+    ts_ns, value = ts_ns[later], value[later]
+    if session_closes_ns is None:
+        daily = _last_of_each(value, -(-ts_ns // DAY_NS) * DAY_NS)
+    else:
+        # What comes after the last close given belongs to a period that ends with the record.
+        closes = np.append(session_closes_ns, max(int(ts_ns[-1]), int(session_closes_ns[-1])) if len(ts_ns) else 0)
+        daily = _last_of_each(value, closes[np.searchsorted(session_closes_ns, ts_ns, side="left")])
+    if len(daily.ts_ns) >= DAYS_FOR_DAILY:
+        return "daily", daily
+    days = len(daily.ts_ns)
+    notes.append(
+        f"{days} {'day' if days == 1 else 'days'} of data: below {DAYS_FOR_DAILY} the returns are hourly and nothing "
+        "is annualised."
+    )
+    return "hourly", _last_of_each(value, -(-ts_ns // HOUR_NS) * HOUR_NS)
+
+
+def _last_of_each(value: Floats, ends_ns: Times) -> _Marks:
+    last = np.flatnonzero(np.diff(ends_ns, append=np.iinfo(np.int64).max))
+    return _Marks(ends_ns[last], value[last])
+
+
+def _is_daily(marks: _Marks, notes: list[str]) -> bool:
+    gap_ns = float(np.median(np.diff(marks.ts_ns)))
+    if gap_ns <= 1.5 * DAY_NS:
+        return True
+    notes.append(f"Equity is known once per {gap_ns / DAY_NS:.3g} days: annualised figures need it daily.")
+    return False
+
+
+def _account(
+    value: Floats,
+    fills: pl.DataFrame,
+    trades: pl.DataFrame,
+    start_ns: int,
+    end_ns: int,
+    initial_cash: float,
+    traded: bool,
+) -> dict[str, Figure]:
+    held = None
+    if traded and end_ns > start_ns:
+        held = 100 * _time_held(trades, start_ns, end_ns) / (end_ns - start_ns)
+    return {
+        "Exposure Time [%]": held,
+        "Equity Final [$]": float(value[-1]) if len(value) else None,
+        "Equity Peak [$]": max(float(value.max()), initial_cash) if len(value) else None,
+        "Commissions [$]": float(fills["fee"].sum()) if traded else None,
+        "Return [%]": (float(value[-1]) - initial_cash) / initial_cash * 100 if traded else None,
+    }
+
+
+def _time_held(trades: pl.DataFrame, start_ns: int, end_ns: int) -> int:
+    """Nanoseconds within the period during which any position was held: the union of the trades' intervals."""
+    if trades.height == 0:
+        return 0
+    import polars as pl
+
+    ends = trades.with_columns(pl.when("is_open").then(None).otherwise("exit_ts").alias("exit_ts"))["exit_ts"]
+    entry = _times(trades, "entry_ts").clip(start_ns, end_ns)
+    leave = ends.dt.timestamp("ns").fill_null(end_ns).to_numpy().clip(start_ns, end_ns)
+    order = np.argsort(entry, kind="stable")
+    entry, leave = entry[order], leave[order]
+    reached = np.maximum.accumulate(np.concatenate(([start_ns], leave[:-1])))
+    return int(np.maximum(leave - np.maximum(entry, reached), 0).sum())
+
+
+def _basket(mids: pl.DataFrame, at_ns: Times) -> Floats:
+    """Value of 1 put into all symbols alike at their first mid: at the first, at each of `at_ns`, and at the last."""
+    import polars as pl
+
+    quoted = mids.filter(pl.col("mid").is_not_null() & pl.col("mid").is_not_nan())
+    parts = quoted.partition_by("symbol") if "symbol" in quoted.columns else [quoted]
+    values = []
+    for part in parts:
+        ts_ns, mid = _times(part, "ts"), part["mid"].to_numpy()
+        if len(mid):
+            row = np.maximum(np.searchsorted(ts_ns, at_ns, side="right") - 1, 0)
+            values.append(np.concatenate(([mid[0]], mid[row], [mid[-1]])) / mid[0])
+    return np.mean(values, axis=0) if values else np.full(len(at_ns) + 2, np.nan)
+
+
+def _risk(
+    returns: Floats, scale: float | None, deepest: Figure, years: float, value: Floats, initial_cash: float
+) -> dict[str, Figure]:
+    labels = ("Return (Ann.) [%]", "Volatility (Ann.) [%]", "CAGR [%]", "Sharpe Ratio", "Sortino Ratio", "Calmar Ratio")
+    if scale is None:
+        return dict.fromkeys(labels)
+    yearly, risk = annualised_return(returns, scale), annualised_volatility(returns, scale)
+    downside = downside_deviation(returns, scale)
+    if yearly is None:
+        return dict.fromkeys(labels)
+    return {
+        "Return (Ann.) [%]": yearly * 100,
+        "Volatility (Ann.) [%]": None if risk is None else risk * 100,
+        "CAGR [%]": ((float(value[-1]) / initial_cash) ** (1 / years) - 1) * 100 if years > 0 else None,
+        "Sharpe Ratio": yearly / risk if risk else None,
+        "Sortino Ratio": yearly / downside if downside else None,
+        "Calmar Ratio": yearly / (-deepest / 100) if isinstance(deepest, float) and deepest < 0 else None,
+    }
+
+
+def _falls(ts_ns: Times, value: Floats, start_ns: int, initial_cash: float, traded: bool) -> dict[str, Figure]:
+    labels = ("Max. Drawdown [%]", "Avg. Drawdown [%]", "Max. Drawdown Duration", "Avg. Drawdown Duration")
+    if not traded:
+        return dict.fromkeys(labels)
+    first = min(start_ns, int(ts_ns[0]))
+    falls = drawdowns(np.concatenate(([first], ts_ns)), np.concatenate(([initial_cash], value)))
+    if len(falls.depth) == 0:
+        return {labels[0]: 0.0} | dict.fromkeys(labels[1:])
+    return {
+        "Max. Drawdown [%]": -float(falls.depth.max()) * 100,
+        "Avg. Drawdown [%]": -float(falls.depth.mean()) * 100,
+        "Max. Drawdown Duration": _span(int(falls.duration_ns.max())),
+        "Avg. Drawdown Duration": _span(float(falls.duration_ns.mean())),
+    }
+
+
+def _round_trips(trades: pl.DataFrame, notes: list[str]) -> dict[str, Figure]:
+    closed = trades.filter(~trades["is_open"]) if trades.height else trades
+    still_open = trades.height - closed.height
+    if still_open:
+        notes.append(
+            f"{still_open:,} {'trade is' if still_open == 1 else 'trades are'} still open at the end: marked in "
+            "equity, left out of the trades' figures."
+        )
+    figures: dict[str, Figure] = {"# Trades": closed.height}
+    labels = LABELS[LABELS.index("# Trades") + 1 :]
+    if closed.height == 0:
+        return figures | dict.fromkeys(labels)
+    gain = closed["pnl"].to_numpy().astype(np.float64)
+    change = closed["return_pct"].to_numpy().astype(np.float64) / 100
+    held_ns = _times(closed, "exit_ts") - _times(closed, "entry_ts")
+    wins, losses = gain[gain > 0], gain[gain < 0]
+    won = len(wins) / len(gain)
+    lost_share = float(-change[change < 0].sum())
+    spread = float(gain.std(ddof=1)) if len(gain) > 1 else 0.0
+    mean = geometric_mean(change)
+    if len(losses) == 0 or len(wins) == 0:
+        which = "lost" if len(losses) == 0 else "won"
+        notes.append(f"No trade {which}: figures that divide winners by losers are left out.")
+    return figures | {
+        "Win Rate [%]": won * 100,
+        "Best Trade [%]": float(change.max()) * 100,
+        "Worst Trade [%]": float(change.min()) * 100,
+        "Avg. Trade [%]": None if mean is None else mean * 100,
+        "Max. Trade Duration": _span(int(held_ns.max())),
+        "Avg. Trade Duration": _span(float(held_ns.mean())),
+        "Profit Factor": float(change[change > 0].sum()) / lost_share if lost_share > 0 else None,
+        "Expectancy [%]": float(change.mean()) * 100,
+        "SQN": math.sqrt(len(gain)) * float(gain.mean()) / spread if spread > 0 else None,
+        "Kelly Criterion": won - (1 - won) / (wins.mean() / -losses.mean()) if len(wins) and len(losses) else None,
+    }
+
+
+def _execution(
+    equity_ts: Times,
+    value: Floats,
+    fills: pl.DataFrame,
+    orders: pl.DataFrame,
+    initial_cash: float,
+    traded: bool,
+    notes: list[str],
+) -> dict[str, Figure]:
+    figures: dict[str, Figure] = {"# Fills": fills.height, "# Orders": orders.height, "Fill Rate [%]": None}
+    accepted = orders.filter(orders["status"] != "rejected") if orders.height else orders
+    if accepted.height:
+        figures["Fill Rate [%]"] = float((accepted["filled"] / accepted["size"]).mean()) * 100  # type: ignore[arg-type]
+    labels = ("P&L [$]", "P&L per Fill [$]", "P&L per Fill SE [$]", "Fees [$]")
+    if not traded:
+        return figures | dict.fromkeys(labels)
+    # The change in equity from one fill to the next is the fill's; what follows the last fill is the last one's.
+    # Fills of one instant share a cluster: they stem from one decision.
+    at_ns, count = np.unique(_times(fills, "ts"), return_counts=True)
+    row = np.searchsorted(equity_ts, at_ns, side="right") - 1
+    after = np.where(row >= 0, value[np.maximum(row, 0)], initial_cash)
+    after[-1] = value[-1]
+    mean, error = mean_and_error(np.diff(after, prepend=initial_cash), count.astype(np.float64))
+    if error is None:
+        notes.append("All fills happened at one instant: P&L per fill has no standard error.")
+    return figures | {
+        "P&L [$]": float(value[-1]) - initial_cash,
+        "P&L per Fill [$]": mean,
+        "P&L per Fill SE [$]": error,
+        "Fees [$]": float(fills["fee"].sum()),
+    }
+
+
+def _markouts(fills: pl.DataFrame, mids: pl.DataFrame | None, notes: list[str]) -> dict[str, Figure]:
+    """Mean move of the mid after a fill, in our favour where positive, before fees, in bps of the value traded."""
+    figures: dict[str, Figure] = {f"Mark-out {seconds} s [bps]": None for seconds in MARKOUT_SECONDS}
+    if mids is None or fills.height == 0:
+        return figures
+    import polars as pl
+
+    quoted = mids.filter(pl.col("mid").is_not_null() & pl.col("mid").is_not_nan())
+    several = "symbol" in quoted.columns
+    markets = {key[0]: part for key, part in quoted.partition_by("symbol", as_dict=True).items()} if several else {}
+    gained, traded, late = np.zeros(len(MARKOUT_SECONDS)), np.zeros(len(MARKOUT_SECONDS)), 0
+    for (symbol,), part in fills.partition_by("symbol", as_dict=True).items():
+        market = markets.get(symbol) if several else quoted
+        if market is None or market.height == 0:
+            continue
+        ts_ns, mid = _times(market, "ts"), market["mid"].to_numpy()
+        at_ns, price, size = _times(part, "ts"), part["price"].to_numpy(), part["size"].to_numpy()
+        sign = np.where(part["side"].to_numpy() == "buy", 1.0, -1.0)
+        for column, seconds in enumerate(MARKOUT_SECONDS):
+            then_ns = at_ns + seconds * SECOND_NS
+            seen = (then_ns <= ts_ns[-1]) & (then_ns >= ts_ns[0])
+            there = mid[np.searchsorted(ts_ns, then_ns[seen], side="right") - 1]
+            gained[column] += float((sign[seen] * size[seen] * (there - price[seen])).sum())
+            traded[column] += float((size[seen] * price[seen]).sum())
+            late += int((~seen).sum()) if seconds == MARKOUT_SECONDS[-1] else 0
+    for column, seconds in enumerate(MARKOUT_SECONDS):
+        if traded[column] > 0:
+            figures[f"Mark-out {seconds} s [bps]"] = gained[column] / traded[column] * 1e4
+    if late:
+        notes.append(
+            f"{late:,} of {fills.height:,} fills have no mid {MARKOUT_SECONDS[-1]} s later and are left out of that "
+            "mark-out."
+        )
+    return figures

@@ -1,0 +1,149 @@
+"""Indicators and conditions of a run: they go ahead over each chunk in the order of arrival, whatever the strategy does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cift import _sim
+from cift.domain.instrument import Instrument
+from cift.indicators.conditions import Condition, LineMath
+from cift.indicators.kernel import Indicator
+from cift.indicators.sources import step_of
+
+Clock = tuple[int, str]
+"""An instrument's number, and what moves: "quote" or "trade"."""
+
+ON_PRINTS = frozenset({"price", "size"})
+
+
+class Line(_sim.Cell, LineMath):  # type: ignore[misc]
+    """An indicator in a running strategy: `.value` at the present row, `.ready`, and the operators of conditions."""
+
+    def __init__(self, indicator: Indicator, on: str, symbol: str) -> None:
+        self.indicator = indicator
+        self.on = on
+        self.symbol = symbol
+        self.name = f"{indicator} on {on}"
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.value}>"
+
+
+def columns_of(clock: Mapping[str, Any], on: str) -> tuple[np.ndarray[Any, Any], ...]:
+    """The columns that an indicator reads, from what the simulator looked ahead to."""
+    if on == "quote":
+        return clock["bid_price"], clock["bid_size"], clock["ask_price"], clock["ask_size"]
+    if on == "microprice":
+        bid, bid_size, ask, ask_size = columns_of(clock, "quote")
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return ((bid * ask_size + ask * bid_size) / (bid_size + ask_size),)
+    return (clock[on],)
+
+
+class LookAhead:
+    """Carries the indicators and conditions of one run over what will arrive next."""
+
+    def __init__(
+        self,
+        run: Any,
+        lines: Sequence[Line],
+        conditions: Sequence[tuple[Condition, Callable[[], None]]],
+        instruments: Mapping[str, Instrument],
+    ) -> None:
+        self._run = run
+        self._lines = list(lines)
+        symbols = list(instruments)
+        self._clocks: list[Clock] = [
+            (symbols.index(line.symbol), "trade" if line.on in ON_PRINTS else "quote") for line in self._lines
+        ]
+        self._runners = [_runner(line, instruments[line.symbol]) for line in self._lines]
+        self._conditions = [condition for condition, _ in conditions]
+        self._carries: list[Any] = [condition.start for condition in self._conditions]
+        self._truths = [False] * len(self._conditions)
+        self._last_values: dict[Line, float] = dict.fromkeys(self._lines, float("nan"))
+
+    @property
+    def clocks(self) -> list[Clock]:
+        """The clock of each line, in order."""
+        return self._clocks
+
+    def advance(self) -> None:
+        """Computes what is settled by the rows pushed so far, and hands values and edges to the simulator."""
+        clocks: dict[Clock, Mapping[str, Any]] = {
+            (clock["instrument"], clock["clock"]): clock for clock in self._run.look_ahead()
+        }
+        values: dict[Line, np.ndarray[Any, Any]] = {}
+        for at, (line, clock, runner) in enumerate(zip(self._lines, self._clocks, self._runners, strict=True)):
+            values[line] = runner.run(columns_of(clocks[clock], line.on))
+            self._run.set_values(at, values[line])
+        edges: list[tuple[int, np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+        for number, condition in enumerate(self._conditions):
+            edges += self._edges(number, condition, clocks, values)
+        self._register(edges)
+        for line in self._lines:
+            if len(values[line]):
+                self._last_values[line] = float(values[line][-1])
+
+    def _edges(
+        self,
+        number: int,
+        condition: Condition,
+        clocks: Mapping[Clock, Mapping[str, Any]],
+        values: Mapping[Line, np.ndarray[Any, Any]],
+    ) -> list[tuple[int, np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+        """Sources and rows at which a condition turns true."""
+        lines: list[Line] = list(condition.lines)
+        clock_of = dict(zip(self._lines, self._clocks, strict=True))
+        needed = sorted({clock_of[line] for line in lines})
+        if len(needed) == 1:
+            clock = clocks[needed[0]]
+            source, row = clock["source"], clock["row"]
+            aligned = {line: values[line] for line in lines}
+        else:
+            order = np.concatenate([clocks[name]["order"] for name in needed])
+            ranks = np.argsort(order, kind="stable")
+            source = np.concatenate([clocks[name]["source"] for name in needed])[ranks]
+            row = np.concatenate([clocks[name]["row"] for name in needed])[ranks]
+            merged = order[ranks]
+            aligned = {
+                line: _forward(clocks[clock_of[line]]["order"], values[line], merged, self._last_values[line])
+                for line in lines
+            }
+        if len(row) == 0:
+            return []
+        truth, self._carries[number] = condition.evaluate(aligned, self._carries[number])
+        at = condition.edges(truth, self._truths[number])
+        self._truths[number] = bool(truth[-1])
+        return [(number, source[at], row[at])] if len(at) else []
+
+    def _register(self, edges: Sequence[tuple[int, np.ndarray[Any, Any], np.ndarray[Any, Any]]]) -> None:
+        if not edges:
+            return
+        conditions = np.concatenate([np.full(len(row), number, dtype=np.uint32) for number, _, row in edges])
+        sources = np.concatenate([source for _, source, _ in edges])
+        rows = np.concatenate([row for _, _, row in edges])
+        ranks = np.lexsort((conditions, rows, sources))
+        conditions, sources, rows = conditions[ranks], sources[ranks], rows[ranks]
+        for source in np.unique(sources):
+            mine = sources == source
+            self._run.add_edges(int(source), np.ascontiguousarray(rows[mine]), np.ascontiguousarray(conditions[mine]))
+
+
+def _runner(line: Line, instrument: Instrument) -> Any:
+    tick = step_of(line.on, instrument.tick_size, instrument.lot_size) if line.on != "quote" else instrument.tick_size  # type: ignore[arg-type]
+    if line.on == "price":
+        # Prints may lie between two ticks (hidden midpoints): windows over them are summed as floats.
+        tick = None
+    return line.indicator.runner(tick=tick, lot=instrument.lot_size)
+
+
+def _forward(
+    order: np.ndarray[Any, Any], values: np.ndarray[Any, Any], merged: np.ndarray[Any, Any], before: float
+) -> np.ndarray[Any, Any]:
+    """The last value known at each place of a common order."""
+    at = np.searchsorted(order, merged, side="right") - 1
+    known = values[np.maximum(at, 0)] if len(values) else np.full(len(merged), before)
+    return np.where(at >= 0, known, before)

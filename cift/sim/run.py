@@ -1,0 +1,235 @@
+"""Runs a strategy over a data view: the same loop for backtests, sweeps and verification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cift import _sim
+from cift.domain.duration import NANOSECONDS
+from cift.domain.instrument import MONEY_UNITS_PER_ONE, Instrument, to_decimal
+from cift.errors import InvalidParameter, NoData, NotSupported
+from cift.sim.fingerprint import code_hash, digest_of, engine_hash
+from cift.sim.record import RunRecord
+from cift.sim.venue import Venue
+
+if TYPE_CHECKING:
+    from cift.domain.chunk import Chunk
+
+SCHEMA_CODES = {"mbo": 0, "quotes": 1, "trades": 2}
+ANOMALIES = ("unknown order", "duplicate id", "size too large", "bad size", "bad price")
+DEFAULT_CHUNK_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """All that one run needs.
+
+    Attributes:
+        ticks: a data view: `feeds`, `symbols`, `level`, `start_ns`, `end_ns`, `calendar`.
+        strategy: class of the strategy. parameters: those that differ from their defaults.
+        cash: starting cash in the instruments' currency.
+        equity_every_ns: how often equity is noted, beside each fill.
+        chunk_rows: rows read at a time; None: all. Changes memory and speed, never a result.
+        clock_offset_ns: added to times of receipt, for a receiving clock that is behind.
+        read: how `Strategy.read` gets a file.
+        progress: called with the rows delivered so far.
+    """
+
+    ticks: Any
+    strategy: type
+    parameters: dict[str, Any] = field(default_factory=dict)
+    venue: Venue = field(default_factory=Venue)
+    cash: float = 1_000_000.0
+    seed: int = 0
+    equity_every_ns: int = NANOSECONDS["s"]
+    chunk_rows: int | None = DEFAULT_CHUNK_ROWS
+    clock_offset_ns: int = 0
+    read: Callable[[str], bytes] | None = None
+    progress: Callable[[int], None] | None = None
+
+
+class RunError(Exception):
+    """Carries the record of a run that its strategy ended; the cause is what the handler raised."""
+
+    def __init__(self, record: RunRecord) -> None:
+        super().__init__(record.error)
+        self.record = record
+
+
+def simulator(spec: RunSpec, header: str = "{}") -> Any:
+    """The compiled run of a spec, with its sources in the order of the view's feeds and nothing pushed yet."""
+    instruments = _instruments(spec)
+    currencies = sorted({instrument.currency for instrument in instruments.values()})
+    if len(currencies) > 1:
+        raise NotSupported(
+            f"this release runs instruments of one currency; the view has {', '.join(currencies)}: run them apart"
+        )
+    lot_sizes = {instrument.lot_size for instrument in instruments.values()}
+    if spec.venue.fees.per_unit and len(lot_sizes) > 1:
+        raise NotSupported("Fees(per_unit=) with instruments of different lot sizes is not supported; use basis points")
+    cash = to_decimal(spec.cash, "cash") * MONEY_UNITS_PER_ONE
+    if cash <= 0 or cash != cash.to_integral_value():
+        raise InvalidParameter(f"cash {spec.cash} must be above 0 and a whole number of 1e-18")
+    symbols = list(instruments)
+    return _sim.Run(
+        instruments=[_instrument_row(instrument) for instrument in instruments.values()],
+        sources=[(symbols.index(feed.symbol), SCHEMA_CODES[feed.schema], spec.clock_offset_ns) for feed in spec.ticks.feeds],
+        latency=spec.venue.legs.legs_ns(),
+        fees=(*spec.venue.fees.rates(), *spec.venue.fees.charges(lot_sizes.pop())),
+        cash=[int(cash)],
+        refill_next_event=spec.venue.refill == "next event",
+        equity_every_ns=spec.equity_every_ns,
+        header=header,
+    )
+
+
+def push(run: Any, source: int, chunk: Chunk) -> None:
+    """Hands a chunk to a source."""
+    c = chunk.columns
+    if chunk.schema == "mbo":
+        run.push_mbo(
+            source, c["ts_event"], c["ts_recv"], c["action"], c["side"], c["price"], c["size"], c["order_id"], c["flags"]
+        )
+    elif chunk.schema == "quotes":
+        run.push_quotes(
+            source, c["ts_event"], c["ts_recv"], c["bid_price"], c["bid_size"], c["ask_price"], c["ask_size"]
+        )
+    else:
+        run.push_trades(source, c["ts_event"], c["ts_recv"], c["price"], c["size"], c["aggressor"])
+
+
+def drive(run: Any, spec: RunSpec, look_ahead: Callable[[], None] | None = None) -> int:
+    """Feeds a started run until it is over, and returns the rows pushed. `look_ahead` is called after each chunk."""
+    chunks: list[Iterator[Chunk]] = [feed.chunks(spec.chunk_rows) for feed in spec.ticks.feeds]
+    pushed = 0
+    try:
+        while (source := run.advance()) is not None:
+            chunk = next(chunks[source], None)
+            if chunk is None:
+                run.end_source(source)
+            else:
+                push(run, source, chunk)
+                pushed += chunk.rows
+            if look_ahead is not None:
+                look_ahead()
+            if spec.progress is not None:
+                spec.progress(pushed)
+    finally:
+        for iterator in chunks:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+    return pushed
+
+
+def run(spec: RunSpec) -> RunRecord:
+    """Runs a strategy to the end of its data.
+
+    Raises:
+        NoData: where the view has no rows.
+        RunError: where a handler raised or the run was interrupted; it carries what was recorded until then.
+    """
+    from cift.sim.seat import seat
+
+    fingerprint = fingerprint_of(spec)
+    compiled = simulator(spec, header=digest_of(fingerprint))
+    seated = seat(compiled, spec, _instruments(spec))
+    error: BaseException | None = None
+    pushed = 0
+    try:
+        compiled.start()
+        pushed = drive(compiled, spec, seated.look_ahead)
+    except BaseException as raised:  # what a handler raises, interrupts included, ends the run and is raised again below
+        error = raised
+    compiled.finish()
+    if error is None and pushed == 0:
+        raise NoData(f"no data: {spec.ticks!r} has no rows; check symbol, dates and level")
+    seated.warn_of_undeclared_state()
+    record = _record(spec, compiled, seated, fingerprint | {"reads": seated.reads}, error)
+    if error is not None:
+        raise RunError(record) from error
+    return record
+
+
+def fingerprint_of(spec: RunSpec) -> dict[str, Any]:
+    """What the digest of a run depends on, by part."""
+    strategy = spec.strategy
+    values = strategy(**spec.parameters)
+    return {
+        "data": {f"{feed.symbol} {feed.schema}": feed.content_hash for feed in spec.ticks.feeds},
+        "period": [spec.ticks.start_ns, spec.ticks.end_ns],
+        "code": code_hash(strategy, values.source_text()),
+        "parameters": {name: getattr(values, name) for name in strategy.parameters},  # type: ignore[attr-defined]
+        "venue": spec.venue.to_dict(),
+        "cash": str(to_decimal(spec.cash, "cash")),
+        "clock_offset_ns": spec.clock_offset_ns,
+        "seed": spec.seed,
+        "engine": engine_hash(),
+        "value_per_point": {
+            instrument.symbol: float(instrument.multiplier) for instrument in _instruments(spec).values()
+        },
+    }
+
+
+def _instruments(spec: RunSpec) -> dict[str, Instrument]:
+    found = {feed.symbol: feed.instrument for feed in spec.ticks.feeds}
+    if not found:
+        raise NoData("no data: the view has no feeds; check symbol, dates and level")
+    return {symbol: found[symbol] for symbol in spec.ticks.symbols}
+
+
+def _instrument_row(instrument: Instrument) -> tuple[str, tuple[int, int], tuple[int, int], int, int, int]:
+    tick, lot = instrument.tick_fraction, instrument.lot_fraction
+    unit = instrument.tick_size * instrument.lot_size * instrument.multiplier * MONEY_UNITS_PER_ONE
+    increment = int(instrument.increment / instrument.tick_size)
+    return instrument.symbol, (tick[0], 10 ** tick[1]), (lot[0], 10 ** lot[1]), increment, int(unit), 0
+
+
+def _record(spec: RunSpec, compiled: Any, seated: Any, fingerprint: dict[str, Any], error: BaseException | None) -> RunRecord:
+    equity = compiled.equity()
+    first = int(equity["ts"][0]) if len(equity["ts"]) else 0
+    last = int(equity["ts"][-1]) if len(equity["ts"]) else first
+    log = seated.log
+    columns = {
+        "fills": compiled.fills(),
+        "orders": compiled.orders(),
+        "trades": compiled.trades(),
+        "equity": equity,
+        "marks": compiled.marks(),
+        "log": {"ts": [row[0] for row in log], "level": [row[1] for row in log], "message": [row[2] for row in log]},
+    }
+    feeds = spec.ticks.feeds
+    anomalies = {name: count for name, count in zip(ANOMALIES, compiled.anomalies(), strict=True) if count}
+    notes = list(getattr(spec.ticks, "notes", ()))
+    if anomalies:
+        notes.append("Records that did not fit the book: " + ", ".join(f"{n} {name}" for name, n in anomalies.items()))
+    if compiled.off_tick_prints():
+        notes.append(f"{compiled.off_tick_prints()} prints lie between two ticks; they fill ours at better prices only.")
+    if spec.clock_offset_ns:
+        notes.append(f"Times of receipt were moved by {spec.clock_offset_ns} ns (clock_offset).")
+    instruments = _instruments(spec)
+    return RunRecord(
+        strategy=spec.strategy.__name__,
+        parameters=fingerprint["parameters"],
+        symbols=tuple(spec.ticks.symbols),
+        level=spec.ticks.level,
+        start_ns=first,
+        end_ns=max(last, first),
+        calendar=spec.ticks.calendar,
+        currency=next(iter(instruments.values())).currency,
+        cash=float(spec.cash),
+        venue=spec.venue.to_dict(),
+        venue_text=spec.venue.describe(),
+        columns=columns,
+        digest=compiled.digest,
+        fingerprint=fingerprint,
+        journal=compiled.journal(),
+        inputs=compiled.inputs,
+        rows={f"{feed.symbol} {feed.schema}": n for feed, n in zip(feeds, compiled.rows_delivered(), strict=True)},
+        anomalies=anomalies,
+        notes=tuple(notes),
+        error=None if error is None else f"{type(error).__name__}: {error}",
+    )
+

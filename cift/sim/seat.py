@@ -1,0 +1,84 @@
+"""Seats a strategy in a run: handles, indicators, conditions, and what it may not do behind their back."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cift.domain.instrument import Instrument
+from cift.errors import CiftError
+from cift.sim.run import RunSpec
+
+_WARNED: set[str] = set()
+
+
+class Seated:
+    """A strategy in its run."""
+
+    def __init__(self, strategy: Any, bench: Any, look_ahead: Callable[[], None] | None, reads: dict[str, str]) -> None:
+        self._strategy = strategy
+        self._bench = bench
+        self._before = dict(vars(strategy))
+        self.look_ahead = look_ahead
+        self.reads = reads
+
+    @property
+    def log(self) -> list[tuple[int, str, str]]:
+        """What the strategy logged."""
+        return list(self._bench.log)
+
+    def warn_of_undeclared_state(self) -> None:
+        """Says once which attributes a handler changed without `cift.state`: a restart would not know them."""
+        declared = self._strategy.states
+        after = vars(self._strategy)
+        changed = [
+            name for name, value in after.items() if name not in declared and self._before.get(name, after) is not value
+        ]
+        key = f"{type(self._strategy).__qualname__}: {', '.join(sorted(changed))}"
+        if changed and key not in _WARNED:
+            _WARNED.add(key)
+            example = sorted(changed)[0]
+            warnings.warn(
+                f"{type(self._strategy).__name__} changes {', '.join(sorted(changed))} after setup without declaring it; "
+                f"write `{example} = cift.state(...)` in the class, or a live run could not be restored",
+                UserWarning,
+                stacklevel=4,
+            )
+
+
+def seat(run: Any, spec: RunSpec, instruments: Mapping[str, Instrument]) -> Seated:
+    """Makes the strategy of a spec, lets it declare what it needs, and connects it to the compiled run."""
+    strategy: Any = spec.strategy(**spec.parameters)
+    handles = run.handles()
+    reads: dict[str, str] = {}
+
+    def read(path: str) -> bytes:
+        if spec.read is None:
+            raise CiftError("this run reads no files: it was not given a reader")
+        content = spec.read(path)
+        reads[path] = hashlib.blake2b(content, digest_size=32).hexdigest()
+        return content
+
+    def make_line(indicator: Any, on: str, symbol: str) -> Any:
+        from cift.sim.indicators import Line
+
+        return Line(indicator, on, symbol)
+
+    bench = strategy.take_seat(dict(zip(instruments, handles, strict=True)), make_line, spec.seed, read)
+    bench.in_setup = True
+    strategy.setup()
+    bench.in_setup = False
+    look_ahead = None
+    lines: list[tuple[Any, int, bool]] = []
+    if bench.lines:
+        from cift.sim.indicators import LookAhead
+
+        ahead = LookAhead(run, bench.lines, bench.conditions, instruments)
+        lines = [(line, at, clock == "trade") for line, (at, clock) in zip(bench.lines, ahead.clocks, strict=True)]
+        look_ahead = ahead.advance
+    else:
+        run.without_indicators()
+    run.set_strategy(strategy.handlers(), [call for _, call in bench.conditions], lines, handles)
+    return Seated(strategy, bench, look_ahead, reads)

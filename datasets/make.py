@@ -34,7 +34,7 @@ class Recipe:
 RECIPES = {
     "ALFA.SIM": Recipe(seed=11, price="100.00", tick_size="0.01", lot_size="1"),
     "BRAVO.SIM": Recipe(seed=22, price="2450.50", tick_size="0.25", lot_size="1"),
-    "COIN.SIM": Recipe(seed=33, price="64000.0", tick_size="0.1", lot_size="0.001"),
+    "COIN.SIM": Recipe(seed=33, price="640.0", tick_size="0.1", lot_size="0.001"),
 }
 
 
@@ -45,7 +45,7 @@ def make(out: Path, events: int, symbols: Sequence[str]) -> list[tuple[str, str,
         Symbol, date, schema, rows and hash of the row values, one of each partition.
     """
     catalog = Catalog(out)
-    made = []
+    made: list[tuple[str, str, str, int, str]] = []
     for symbol in symbols:
         recipe = RECIPES[symbol]
         tick = Decimal(recipe.tick_size)

@@ -86,7 +86,8 @@ def generate(
         date: the UTC day.
         events: records of `mbo`, after those of the opening book (about 2,500).
         seed: 0 to 2**64 - 1; equal seeds give equal rows.
-        price: about where the day opens, in currency; at least 1,000 ticks.
+        price: about where the day opens, in currency; at least 1,000 ticks. A day of 200,000 events moves by some hundred
+            ticks whatever the price, so 5,000 to 20,000 ticks give moves of a percent or so.
         tick_size: the price step, in currency.
         lot_size: the size step; orders are 1 to some thousand lots.
         schemas: which records to store.

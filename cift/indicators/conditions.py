@@ -342,7 +342,7 @@ class Cross(Condition):
         known = beyond | before
         last = next(carry)
         crossed = np.zeros_like(beyond)
-        rows: slice | NDArray[np.int64] = slice(int(known.argmax()), None)
+        rows: slice | NDArray[np.int64] = slice(int(known.argmax()) if known.shape[0] else 0, None)
         if not known[rows].all():  # gaps besides the warm-up
             rows = np.flatnonzero(known)
         now = beyond[rows]

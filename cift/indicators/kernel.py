@@ -288,7 +288,7 @@ class Stream:
     [nan, nan, 2.0, 3.5]
     """
 
-    __slots__ = ("_arguments", "_inputs", "_out", "_runner", "_width")
+    __slots__ = ("_answer", "_arguments", "_call", "_inputs", "_out", "_runner", "_width")
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -296,6 +296,7 @@ class Stream:
         self._inputs = [ctypes.c_double() for _ in range(self._width)]
         self._out = ctypes.c_double()
         columns = (ctypes.addressof(cell) for cell in self._inputs)
+        self._call, self._answer = runner._call, runner._answer
         self._arguments = (*runner._head, *columns, ctypes.addressof(self._out), 1, *runner._tail)
 
     def update(self, x: float | Sequence[float | None] | None) -> float:
@@ -304,17 +305,29 @@ class Stream:
 
         Raises:
             ShapeMismatch: where a quote has another number of values.
+            InvalidParameter: where a value is no number.
         """
-        row = (x,) if self._width == 1 else (None,) * self._width if x is None else x
-        if not isinstance(row, Sequence) or len(row) != self._width:
-            raise ShapeMismatch(f"{self._runner.indicator} takes {self._runner.indicator.inputs} at each update, not {x!r}")
-        for cell, value in zip(self._inputs, row, strict=True):
-            cell.value = math.nan if value is None else value  # type: ignore[assignment]
-        runner = self._runner
-        status = runner._call(*self._arguments)
-        if status != 0 or runner._answer.value >= 0:
-            raise runner._refusal(status, [[cell.value] for cell in self._inputs])
+        try:
+            if self._width == 1:
+                self._inputs[0].value = math.nan if x is None else x  # type: ignore[assignment]
+            else:
+                self._take((None,) * self._width if x is None else x)  # type: ignore[arg-type]
+        except TypeError as error:
+            raise InvalidParameter(f"{self._runner.indicator} takes {self._inputs_named} at each update: {error}") from None
+        status = self._call(*self._arguments)
+        if status != 0 or self._answer.value >= 0:
+            raise self._runner._refusal(status, [[cell.value] for cell in self._inputs])
         return self._out.value
+
+    def _take(self, row: Sequence[float | None]) -> None:
+        if len(row) != self._width:
+            raise ShapeMismatch(f"{self._runner.indicator} takes {self._inputs_named} at each update, not {row!r}")
+        for cell, value in zip(self._inputs, row, strict=True):
+            cell.value = math.nan if value is None else value
+
+    @property
+    def _inputs_named(self) -> str:
+        return f"({', '.join(self._runner.indicator.inputs)})"
 
     @property
     def value(self) -> float:

@@ -229,7 +229,7 @@ def _symbols(*frames: pl.DataFrame | None) -> list[str]:
 
 def _of(frame: pl.DataFrame | None, symbol: str | None) -> pl.DataFrame | None:
     """The rows of one symbol, None where there are none."""
-    if frame is not None and "symbol" in frame.columns:
+    if frame is not None and symbol is not None and "symbol" in frame.columns:
         frame = frame.filter(frame["symbol"] == symbol)
     return frame if frame is not None and frame.height else None
 

@@ -23,9 +23,10 @@ FULLEST_TINT = 0.55
 """Share of the full colour at which black figures on it are still easy to read."""
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 REASONS = {
-    "queue": "what stood ahead in the queue was gone, and a recorded execution reached the order",
-    "crossed": "a recorded order or print came through the order's price",
-    "swept": "the order took what stood on the other side of the book",
+    "took": "the order arrived and took what stood on the other side of the book",
+    "queue": "an execution at the order's price reached its place in the queue",
+    "crossed": "a recorded order or quote arrived that crossed the order's price",
+    "swept": "a recorded execution at a worse price passed the order, which was the better one",
 }
 HOUR_NS = 3_600_000_000_000
 
@@ -64,14 +65,14 @@ svg {{ max-width: 100%; height: auto }}
 
 def tearsheet_html(
     *,
-    title: str,
+    strategy: str,
     parameters: Mapping[str, object],
     symbols: Sequence[str],
     venue: str,
     digest: str,
     fingerprint: str,
     leading: Sequence[FigureRow],
-    figures: Sequence[FigureRow],
+    rows: Sequence[FigureRow],
     notes: Sequence[str],
     equity: pl.DataFrame,
     fills: pl.DataFrame,
@@ -87,11 +88,11 @@ def tearsheet_html(
     """The tear sheet of a run as one HTML text, without scripts or links.
 
     Args:
-        title: the strategy's name.
+        strategy: its name, the heading of the page.
         parameters: its parameters by name.
         venue: what was simulated, in words: latency, fees, queue rules.
         digest, fingerprint: what the run gave, and what it was made of.
-        leading: the figures that open the page; `figures`: all of them. Label, value as text, what stands beside it.
+        leading: the figures that open the page; rows: all of them. Label, value as text, what stands beside it.
         notes: sentences on what is missing or should be known.
         equity, fills, positions, trades: the frames of the run.
         prices: `ts`, `price` and, with several symbols, `symbol`; None leaves the price line out.
@@ -109,7 +110,7 @@ def tearsheet_html(
         "Fingerprint": fingerprint,
     }
     sections = [
-        f"<h1>{markup.escape(title)}</h1>",
+        f"<h1>{markup.escape(strategy)}</h1>",
         _facts(facts),
         _leading(leading),
         *(f"<p class='quiet'>{markup.escape(note)}</p>" for note in notes),
@@ -129,12 +130,12 @@ def tearsheet_html(
     sections.append(_returns(equity, fills, start_ns, initial_cash, currency))
     sections += ["<h2>Fills explained</h2>", _fills(fills, currency)]
     sections += ["<h2>Trades</h2>", _trades(trades, currency)]
-    sections += ["<h2>All figures</h2>", _figures(figures)]
+    sections += ["<h2>All figures</h2>", _figures(rows)]
     return (
         "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'>"
         "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{markup.escape(title)}</title><style>{STYLE}</style></head>\n<body>\n"
+        f"<title>{markup.escape(strategy)}</title><style>{STYLE}</style></head>\n<body>\n"
         + "\n".join(sections)
         + "\n</body></html>\n"
     )

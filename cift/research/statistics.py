@@ -221,10 +221,12 @@ class Statistics(Mapping[str, Figure]):
             return f"{self.period}, not annualised"
         return f"{self.period}, {self.periods_per_year:g} a year"
 
+    @property
     def rows(self) -> list[tuple[str, str, str]]:
         """(label, value as text, basis) of every figure, in order; a missing value is `--`."""
         return [(label, figure_text(value), self.basis(label)) for label, value in self._values.items()]
 
+    @property
     def leading(self) -> list[tuple[str, str, str]]:
         """(label, value as text, basis) of the figures that a page should open with, at most ten.
 
@@ -238,7 +240,7 @@ class Statistics(Mapping[str, Figure]):
         else:
             labels = ["Return [%]", "Return (Ann.) [%]", "Volatility (Ann.) [%]", "Sharpe Ratio", "Max. Drawdown [%]"]
             labels += ["# Trades", "P&L [$]", "P&L per Fill [$]", "Fees [$]", "Fill Rate [%]"]
-        rows = {label: (label, text, basis) for label, text, basis in self.rows()}
+        rows = {label: (label, text, basis) for label, text, basis in self.rows}
         error = rows["P&L per Fill SE [$]"][1]
         if self["P&L per Fill SE [$]"] is not None:
             label, text, _ = rows["P&L per Fill [$]"]
@@ -246,7 +248,7 @@ class Statistics(Mapping[str, Figure]):
         return [rows[label] for label in labels]
 
     def __repr__(self) -> str:
-        rows = self.rows()
+        rows = self.rows
         wide = max(len(label) for label, _, _ in rows)
         across = max(len(text) for _, text, _ in rows)
         lines = [f"{label:<{wide}}  {text:>{across}}  {basis}".rstrip() for label, text, basis in rows]
@@ -257,20 +259,20 @@ class Statistics(Mapping[str, Figure]):
             f"<tr><th style='text-align:left;font-weight:normal'>{html.escape(label)}</th>"
             f"<td style='text-align:right;font-variant-numeric:tabular-nums'>{html.escape(text)}</td>"
             f"<td style='text-align:left;opacity:.7'>{html.escape(basis)}</td></tr>"
-            for label, text, basis in self.rows()
+            for label, text, basis in self.rows
         )
         notes = "".join(f"<p style='margin:.2em 0'>{html.escape(note)}</p>" for note in self.notes)
         return f"<div><table>{body}</table>{notes}</div>"
 
 
 def figure_text(value: Figure) -> str:
-    """A figure as it is printed: grouped thousands, UTC times, `--` for None."""
+    """A figure as it is printed: grouped thousands, times in UTC to the second, `--` for None."""
     if value is None:
         return "--"
     if isinstance(value, str):
         return value
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S.%f").rstrip("0").rstrip(".") + " UTC"
+        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
     if isinstance(value, timedelta):
         return _duration_text(value)
     if isinstance(value, int):
@@ -329,7 +331,8 @@ def statistics(
     Args:
         equity: `ts`, `equity`; sorted by `ts`, in `currency`.
         trades: entries and exits paired first in, first out: `entry_ts`, `exit_ts`, `pnl` (after fees, in currency),
-            `return_pct` (in percent, after fees), `is_open`. Open ones count in equity, not in the trades' figures.
+            `return_pct` (after fees, in percent of the entry's value; null where that is 0), `is_open`. Open trades
+            count in equity, not in the trades' figures.
         fills: `ts`, `symbol`, `side` ("buy" or "sell"), `price`, `size`, `fee` (in currency, negative for a rebate).
         orders: `size`, `filled`, `status`, `reason`.
         start_ns, end_ns: the period asked for, ns since the epoch.
@@ -351,7 +354,7 @@ def statistics(
     for name, frame in frames.items() if mids is None else [*frames.items(), ("mids", mids)]:
         _require(frame, name)
 
-    notes: list[str] = []
+    notes = [] if currency == "USD" else [f"Labels in [$] are in {currency}."]
     equity_ts, value = _times(equity, "ts"), equity["equity"].to_numpy().astype(np.float64)
     traded = fills.height > 0 and len(value) > 0
     if len(value) == 0:
@@ -494,9 +497,7 @@ def _why_no_fills(orders: pl.DataFrame) -> str:
     return f"{text} {refused.height:,} of them were rejected{why}."
 
 
-def _marks(
-    ts_ns: Times, value: Floats, start_ns: int, session_closes_ns: Times | None, notes: list[str]
-) -> tuple[str, _Marks]:
+def _marks(ts_ns: Times, value: Floats, start_ns: int, session_closes_ns: Times | None, notes: list[str]) -> tuple[str, _Marks]:
     """Daily marks where there are enough of them, else hourly ones; what is at or before the start is the base."""
     later = ts_ns > start_ns
     ts_ns, value = ts_ns[later], value[later]
@@ -629,7 +630,7 @@ def _round_trips(trades: pl.DataFrame, notes: list[str]) -> dict[str, Figure]:
     if closed.height == 0:
         return figures | dict.fromkeys(labels)
     gain = closed["pnl"].to_numpy().astype(np.float64)
-    change = closed["return_pct"].to_numpy().astype(np.float64) / 100
+    change = closed["return_pct"].drop_nulls().to_numpy().astype(np.float64) / 100
     held_ns = _times(closed, "exit_ts") - _times(closed, "entry_ts")
     wins, losses = gain[gain > 0], gain[gain < 0]
     won = len(wins) / len(gain)
@@ -641,13 +642,13 @@ def _round_trips(trades: pl.DataFrame, notes: list[str]) -> dict[str, Figure]:
         notes.append(f"No trade {which}: figures that divide winners by losers are left out.")
     return figures | {
         "Win Rate [%]": won * 100,
-        "Best Trade [%]": float(change.max()) * 100,
-        "Worst Trade [%]": float(change.min()) * 100,
+        "Best Trade [%]": float(change.max()) * 100 if len(change) else None,
+        "Worst Trade [%]": float(change.min()) * 100 if len(change) else None,
         "Avg. Trade [%]": None if mean is None else mean * 100,
         "Max. Trade Duration": _span(int(held_ns.max())),
         "Avg. Trade Duration": _span(float(held_ns.mean())),
         "Profit Factor": float(change[change > 0].sum()) / lost_share if lost_share > 0 else None,
-        "Expectancy [%]": float(change.mean()) * 100,
+        "Expectancy [%]": float(change.mean()) * 100 if len(change) else None,
         "SQN": math.sqrt(len(gain)) * float(gain.mean()) / spread if spread > 0 else None,
         "Kelly Criterion": won - (1 - won) / (wins.mean() / -losses.mean()) if len(wins) and len(losses) else None,
     }
@@ -716,7 +717,6 @@ def _markouts(fills: pl.DataFrame, mids: pl.DataFrame | None, notes: list[str]) 
             figures[f"Mark-out {seconds} s [bps]"] = gained[column] / traded[column] * 1e4
     if late:
         notes.append(
-            f"{late:,} of {fills.height:,} fills have no mid {MARKOUT_SECONDS[-1]} s later and are left out of that "
-            "mark-out."
+            f"{late:,} of {fills.height:,} fills have no mid {MARKOUT_SECONDS[-1]} s later and are left out of that mark-out."
         )
     return figures

@@ -32,6 +32,14 @@ impl<T: Copy + Default> Arena<T> {
         slot
     }
 
+    /// Makes a slot addressable that another arena gave out.
+    #[inline]
+    pub(crate) fn reach(&mut self, slot: u32) {
+        while (slot >> SHIFT) as usize >= self.steps.len() {
+            self.grow();
+        }
+    }
+
     #[cold]
     fn grow(&mut self) {
         self.steps.push(vec![T::default(); STEP].into_boxed_slice());

@@ -17,6 +17,7 @@ impl Marks {
     const ANONYMOUS: u32 = 1 << 7;
     const POST_ONLY: u32 = 1 << 8;
     const PREVENTION_SHIFT: u32 = 9;
+    const UNSEEN: u32 = 1 << 11;
     const OWNER_SHIFT: u32 = 12;
 
     pub(crate) fn new(side: Side, family: Family, owner: OwnerId) -> Self {
@@ -70,6 +71,11 @@ impl Marks {
 
     pub(crate) fn prevention(self) -> u32 {
         self.0 >> Self::PREVENTION_SHIFT & 3
+    }
+
+    /// Whether the record has yet to show the size at the price that the order joined.
+    pub(crate) fn is_unseen(self) -> bool {
+        self.0 & Self::UNSEEN != 0
     }
 
     #[inline]
@@ -251,6 +257,11 @@ impl Book {
         self.nodes.at(slot).next
     }
 
+    #[inline]
+    pub(crate) fn previous(&self, slot: u32) -> u32 {
+        self.nodes.at(slot).prev
+    }
+
     /// How many orders of the matched family rest on a side.
     #[inline]
     pub(crate) fn ours(&self, side: Side) -> u32 {
@@ -406,6 +417,11 @@ impl Book {
     pub(crate) fn mark_taken(&mut self, slot: u32, taken: bool) {
         let marks = &mut self.nodes.at_mut(slot).marks;
         marks.0 = if taken { marks.0 | Marks::TAKEN } else { marks.0 & !Marks::TAKEN };
+    }
+
+    pub(crate) fn mark_unseen(&mut self, slot: u32, unseen: bool) {
+        let marks = &mut self.nodes.at_mut(slot).marks;
+        marks.0 = if unseen { marks.0 | Marks::UNSEEN } else { marks.0 & !Marks::UNSEEN };
     }
 
     /// Empties the book; its memory stays.

@@ -120,8 +120,10 @@ pub struct Halt(pub String);
 pub trait Strategy {
     /// Which wakes it takes.
     fn wants(&self) -> Wants;
-    /// Wakes it. What it asks for is in the desk's command buffer when it returns.
-    fn wake(&mut self, desk: &mut Desk, wake: Wake<'_>) -> Result<(), Halt>;
+    /// Wakes it. What it asks for is in the desk's command buffer when it returns. The desk is boxed so that a strategy
+    /// of another language can be lent it by moving one pointer.
+    #[allow(clippy::borrowed_box)]
+    fn wake(&mut self, desk: &mut Box<Desk>, wake: Wake<'_>) -> Result<(), Halt>;
 }
 
 /// One fill, with the account after it.

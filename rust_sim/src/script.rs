@@ -63,7 +63,7 @@ impl Strategy for Replay {
         EVERYTHING
     }
 
-    fn wake(&mut self, desk: &mut Desk, _wake: Wake<'_>) -> Result<(), Halt> {
+    fn wake(&mut self, desk: &mut Box<Desk>, _wake: Wake<'_>) -> Result<(), Halt> {
         while let Some(&(input, command)) = self.commands.front()
             && input <= desk.input
         {
@@ -93,7 +93,7 @@ impl Strategy for Script {
         Wants::default()
     }
 
-    fn wake(&mut self, desk: &mut Desk, wake: Wake<'_>) -> Result<(), Halt> {
+    fn wake(&mut self, desk: &mut Box<Desk>, wake: Wake<'_>) -> Result<(), Halt> {
         let Wake::Alarm(number) = wake else { return Ok(()) };
         let commands = self.commands.get(number as usize).map_or(&[][..], Vec::as_slice);
         for command in commands {

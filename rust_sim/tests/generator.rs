@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use cift_sim::generator::{ConfigError, Market, MarketConfig, MboColumns, QuoteColumns, TradeColumns, code};
-use cift_sim::types::{Nanos, Side, Ticks};
+use cift_sim::matching::{Event, Input, MatchingEngine, RecordInput};
+use cift_sim::types::{Lots, Nanos, OrderId, Side, Ticks};
 use proptest::prelude::*;
 
 const START: i64 = 1_767_605_400_000_000_000;
@@ -186,6 +187,31 @@ fn a_plain_book_replays_the_record_to_the_markets_own_book() {
     check_by_replay(&mbo, &quotes, &trades, &market);
     check_stamps(&mbo, END);
     assert!(trades.len() > 2_000 && quotes.len() > 20_000, "{} trades, {} quotes", trades.len(), quotes.len());
+}
+
+#[test]
+fn the_engine_replays_the_record_without_a_doubt() {
+    let (mbo, _, _, market) = record(config(4, 50_000), 10_000);
+    let mut engine = MatchingEngine::new();
+    let mut heard: Vec<Event> = Vec::new();
+    for row in 0..mbo.len() {
+        let side = if mbo.side[row] == code::BID { Side::Buy } else { Side::Sell };
+        let (id, price, qty) = (OrderId(mbo.order_id[row]), Ticks(mbo.price_ticks[row]), Lots(mbo.size_lots[row]));
+        let input = match mbo.action[row] {
+            code::CLEAR => RecordInput::Clear,
+            code::ADD => RecordInput::Add { id, side, price, qty, snapshot: mbo.flags[row] & code::SNAPSHOT != 0 },
+            code::CANCEL => RecordInput::Reduce { id, qty },
+            code::MODIFY => RecordInput::Modify { id, side, price, qty },
+            code::FILL => RecordInput::Fill { id, qty },
+            _ => continue,
+        };
+        engine.apply(Nanos(mbo.ts_event[row]), &Input::Record(input), &mut heard);
+    }
+    assert_eq!(heard, []);
+    for side in [Side::Buy, Side::Sell] {
+        let replayed = engine.book().orders(side).map(|order| (order.price, order.id, order.qty));
+        assert!(replayed.eq(market.book().orders(side).map(|order| (order.price, order.id, order.qty))));
+    }
 }
 
 #[test]

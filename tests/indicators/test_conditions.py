@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 
 from cift.errors import InvalidParameter, ShapeMismatch
 from cift.indicators import EMA, Microprice
-from cift.indicators.conditions import Condition, Line, LineMath
+from cift.indicators.conditions import Line, LineMath
 
 A, B = (Line(EMA(n), symbol="DEMO.SIM", name=name) for n, name in ((10, "A"), (50, "B")))
 Row = dict[Line, float]
 Outcome = bool | None  # None: unknown
 
 
-def columns(a: list[float], b: list[float] | None = None) -> dict[Line, np.ndarray[Any, Any]]:
+def columns(a: Sequence[float], b: Sequence[float] | None = None) -> dict[Line, np.ndarray[Any, Any]]:
     return {A: np.array(a, dtype=np.float64), B: np.array(b if b is not None else [0.0] * len(a), dtype=np.float64)}
 
 
-def truth(condition: Condition, a: list[float], b: list[float] | None = None) -> list[bool]:
+def truth(condition: Any, a: Sequence[float], b: Sequence[float] | None = None) -> list[bool]:
     values, _ = condition.evaluate(columns(a, b))
     return [bool(value) for value in values]
 
@@ -183,7 +183,7 @@ def test_what_is_known_decides_where_it_can() -> None:
 
 def test_numbers_may_stand_on_either_side() -> None:
     column = [1.0, 3.0]
-    assert truth(2 < A, column) == truth(np.float64(2) < A, column) == [False, True]
+    assert truth(2 < A, column) == truth(np.float64(2) < A, column) == [False, True]  # noqa: SIM300
     assert truth(10 - A * 2 > 5, column) == [True, False]
     assert truth(np.float64(6) / A >= 6, column) == [True, False]
     assert truth(1 + A > 3, column) == [False, True]
@@ -221,7 +221,7 @@ def test_a_condition_knows_its_lines_once_each_and_reads_like_a_sentence() -> No
         lambda: A > "1",
         lambda: A > True,
         lambda: A > None,
-        lambda: A + [1],
+        lambda: A + np.ones(2),
     ],
 )
 def test_misuse_is_answered_with_what_to_do(use: Any) -> None:
@@ -259,6 +259,7 @@ def test_a_line_tells_what_it_is() -> None:
 def test_a_handle_whose_value_lives_elsewhere_can_inherit_the_operators() -> None:
     class Cell:
         __slots__ = ("value",)
+        value: float
 
     class Handle(Cell, LineMath):
         __slots__ = ()

@@ -250,6 +250,10 @@ def test_columns_that_do_not_fit_are_refused() -> None:
         Spread().runner().run((ones, ones))
     with pytest.raises(ShapeMismatch):
         Spread().stream().update((1.0, 2.0))
+    with pytest.raises(InvalidParameter, match=r"takes \(mid\) at each update"):
+        EMA(2).stream().update("1")  # type: ignore[arg-type]
+    with pytest.raises(InvalidParameter, match="takes"):
+        Spread().stream().update(1.0)
     with pytest.raises(ShapeMismatch):
         EMA(2).expr()
 
@@ -411,7 +415,7 @@ def test_an_update_that_raises_ends_the_run_with_a_sentence() -> None:
 )
 def test_an_indicator_survives_pickling(indicator: Indicator) -> None:
     columns = [np.arange(1.0, 9.0)] * len(indicator.inputs)
-    for copy in (pickle.loads(pickle.dumps(indicator)), cloudpickle.loads(cloudpickle.dumps(indicator))):
+    for copy in (pickle.loads(pickle.dumps(indicator)), cloudpickle.loads(cloudpickle.dumps(indicator))):  # type: ignore[no-untyped-call]
         assert (copy, hash(copy), repr(copy)) == (indicator, hash(indicator), repr(indicator))
         assert bits(copy(*columns)) == bits(indicator(*columns))
 

@@ -36,7 +36,7 @@ def run_frames(*, seconds: int, fills: int, prices: int = 20_000, symbol: str = 
         size=size,
         fee=0.005 * size,
         liquidity=pl.Series(np.where(queued, "maker", "taker").tolist(), dtype=pl.String),
-        reason=pl.Series(np.where(queued, "queue", "swept").tolist(), dtype=pl.String),
+        reason=pl.Series(np.where(queued, "queue", "took").tolist(), dtype=pl.String),
         ahead=pl.Series(
             [float(x) if q else None for x, q in zip(rng.integers(0, 5_000, fills), queued, strict=True)], dtype=pl.Float64
         ),

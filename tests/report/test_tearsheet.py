@@ -47,14 +47,14 @@ def parsed(text: str) -> Balance:
 def sheet(frames=None, **changes) -> str:
     frames = frames or run_frames(seconds=600, fills=30)
     parts = {
-        "title": "EmaCross",
+        "strategy": "EmaCross",
         "parameters": {"fast": 10, "slow": 30},
         "symbols": ["DEMO.SIM"],
         "venue": "250 us there and back; taker fee 0.5 bps",
         "digest": "d" * 64,
         "fingerprint": "f" * 64,
         "leading": [("P&L [$]", "-1.00", "")],
-        "figures": [("Sharpe Ratio", "--", "hourly, not annualised")],
+        "rows": [("Sharpe Ratio", "--", "hourly, not annualised")],
         "notes": ["1 day of data."],
         "trades": trade_frame(30),
     }
@@ -102,14 +102,14 @@ def test_text_of_the_user_is_escaped():
     page = parsed(
         sheet(
             frames,
-            title=bad,
+            strategy=bad,
             parameters={bad: bad},
             symbols=[bad],
             venue=bad,
             digest=bad,
             fingerprint=bad,
             leading=[(bad, bad, bad)],
-            figures=[(bad, bad, bad)],
+            rows=[(bad, bad, bad)],
             notes=[bad],
             trades=trade_frame(2, symbol=bad),
             details={bad: bad},
@@ -145,13 +145,15 @@ def test_hours_add_up_to_the_day():
 
 def test_fills_are_explained_by_reason_and_by_what_stood_ahead():
     fills = run_frames(seconds=600, fills=8)["fills"].with_columns(
-        reason=pl.Series(["queue"] * 5 + ["swept"] * 3),
+        reason=pl.Series(["queue"] * 5 + ["took"] * 3),
         liquidity=pl.Series(["maker"] * 5 + ["taker"] * 3),
         ahead=pl.Series([0.0, 5.0, 10.0, 99.0, 1_000.0, None, None, None]),
     )
     page = sheet(run_frames(seconds=600, fills=8) | {"fills": fills})
     assert "<td>queue</td><td>5</td><td>62.5%</td><td>100%</td>" in page
-    assert "<td>swept</td><td>3</td><td>37.5%</td><td>0%</td>" in page
+    assert "<td>took</td><td>3</td><td>37.5%</td><td>0%</td>" in page
+    assert "reached its place in the queue" in page
+    assert "crossed the order" not in page
     counts = re.findall(r"<td>(below 1|[\d,]+ to below [\d,]+)</td><td>(\d+)</td>", page)
     assert counts == [
         ("below 1", "1"),
@@ -166,7 +168,7 @@ def test_many_trades_show_the_ten_best_and_the_ten_worst():
     trades = trade_frame(100)
     page = sheet(trades=trades)
     assert "100 trades; the 10 best and the 10 worst." in page
-    assert page.count("<td>DEMO.SIM</td>") == 20
+    assert page.partition("<h2>Trades</h2>")[2].count("<td>DEMO.SIM</td>") == 20
     ranked = trades["pnl"].sort(descending=True).to_list()
     for value in ranked[:10] + ranked[-10:]:
         assert f"<td>{value:,.2f}</td>" in page
@@ -174,7 +176,7 @@ def test_many_trades_show_the_ten_best_and_the_ten_worst():
 
 def test_few_trades_show_in_the_order_of_time():
     page = sheet(trades=trade_frame(20))
-    assert page.count("<td>DEMO.SIM</td>") == 20
+    assert page.partition("<h2>Trades</h2>")[2].count("<td>DEMO.SIM</td>") == 20
     entries = re.findall(r"<td>(2026-01-05 \d\d:\d\d:\d\d)</td><td>2026", page)
     assert entries == sorted(entries)
 

@@ -67,9 +67,7 @@ def of_equity(values, *, step=DAY, fills=ONE_FILL, cash=None, **options) -> Stat
     """Figures of a run that is known by its equity alone, one value each `step` from the start."""
     times = [START + step * i for i in range(len(values))]
     defaults = {"trades": trade_frame(), "orders": order_frame(), "start_ns": ns(times[0]), "end_ns": ns(times[-1])}
-    return statistics(
-        equity=equity_frame(times, values), fills=fills, initial_cash=cash or values[0], **(defaults | options)
-    )
+    return statistics(equity=equity_frame(times, values), fills=fills, initial_cash=cash or values[0], **(defaults | options))
 
 
 # ------------------------------------------------------------------ backtesting.py (U8)
@@ -409,13 +407,13 @@ def test_below_twenty_days_nothing_is_annualised(days, period):
     assert figures.period == period
     annualised = [figures[label] for label in module.ANNUALISED if label not in ("Calmar Ratio",)]
     assert all((value is None) == (period == "hourly") for value in annualised)
-    assert ("# Trades" in dict.fromkeys(x for x, _, _ in figures.leading())) == (period == "daily")
+    assert ("# Trades" in dict.fromkeys(x for x, _, _ in figures.leading)) == (period == "daily")
     assert figures.basis("Sharpe Ratio") == ("hourly, not annualised" if period == "hourly" else "daily, 365 a year")
     assert any("below 20" in note for note in figures.notes) == (period == "hourly")
 
 
 def test_a_short_run_leads_with_p_and_l_and_its_error():
-    labels = [label for label, _, _ in of_equity([1000.0, 1001.0]).leading()]
+    labels = [label for label, _, _ in of_equity([1000.0, 1001.0]).leading]
     assert labels[:4] == ["P&L [$]", "P&L per Fill [$]", "Fees [$]", "Fill Rate [%]"]
     assert 6 <= len(labels) <= 10
 
@@ -507,6 +505,19 @@ def test_no_losing_trade_leaves_ratios_of_winners_to_losers_out():
     assert any("No trade lost" in note for note in figures.notes)
 
 
+def test_a_trade_entered_at_a_price_of_zero_has_no_return():
+    trades = trade_frame(
+        (START, START + DAY, 5.0, None, False), (START, START + DAY, 3.0, 2.0, False), (START, START + DAY, -1.0, -1.0, False)
+    )
+    figures = of_equity([1000.0, 1007.0], trades=trades)
+    assert figures["# Trades"] == 3
+    assert figures["Win Rate [%]"] == pytest.approx(100 * 2 / 3)
+    assert figures["Expectancy [%]"] == pytest.approx(0.5)
+    alone = of_equity([1000.0, 1005.0], trades=trades.head(1))
+    assert alone["Best Trade [%]"] is None
+    assert alone["Avg. Trade [%]"] is None
+
+
 # ------------------------------------------------------------------ the object
 
 
@@ -525,6 +536,11 @@ def test_a_misspelt_label_is_named_with_its_neighbour():
         figures["sharpe ratio"]
     assert figures.get("nothing like it") is None
     assert "Return [%]" in figures
+
+
+def test_another_currency_than_the_label_is_named():
+    assert "Labels in [$] are in EUR." in of_equity([1000.0, 1001.0], currency="EUR").notes
+    assert not any("[$]" in note for note in of_equity([1000.0, 1001.0]).notes)
 
 
 def test_to_dict_gives_a_copy():
@@ -566,7 +582,7 @@ def test_html_escapes_and_is_small():
         (timedelta(minutes=61, seconds=2), "01:01:02"),
         (timedelta(microseconds=1500), "1.5 ms"),
         (timedelta(seconds=2.5), "2.5 s"),
-        (datetime(2026, 1, 5, 9, 30, 0, 250_000, tzinfo=UTC), "2026-01-05 09:30:00.25 UTC"),
+        (datetime(2026, 1, 5, 9, 30, 0, 250_000, tzinfo=UTC), "2026-01-05 09:30:00 UTC"),
         (datetime(2026, 1, 5, tzinfo=UTC), "2026-01-05 00:00:00 UTC"),
     ],
 )

@@ -51,8 +51,8 @@ from cift.data.importers.records import (
     TRADE,
     Records,
 )
-from cift.data.report import ImportReport, Tally
 from cift.data.importers.text import lines
+from cift.data.report import ImportReport, Tally
 from cift.data.screen import Screen
 from cift.data.times import datetime_ns
 from cift.domain.instrument import Instrument, Number, to_decimal

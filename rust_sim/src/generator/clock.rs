@@ -8,13 +8,13 @@ const EDGES: f64 = 3.0 * (1.0 - MIDDLE);
 
 /// Each event raises the rate of the next ones; the raise fades at these rates per mean gap between events, and calls
 /// forth so many events in all.
-const FADES: [f64; 3] = [0.5, 0.02, 0.001];
-const OFFSPRING: [f64; 3] = [0.25, 0.2, 0.15];
+const FADES: [f64; 3] = [2.0, 0.05, 0.001];
+const OFFSPRING: [f64; 3] = [0.35, 0.2, 0.15];
 /// A trade excites more than an order that comes or goes; the mean over all events is about 1.
 const WEIGHT_TRADE: f64 = 3.0;
 const WEIGHT_OTHER: f64 = 0.9;
-/// Records that an event writes, on average.
-const RECORDS_PER_EVENT: f64 = 1.02;
+/// Records that an event writes on average, times the mean gap in the units of the excitation: measured.
+const RECORDS_PER_EVENT: f64 = 1.0;
 
 /// The clock of a market: a self-exciting process in business time, laid over the session.
 ///

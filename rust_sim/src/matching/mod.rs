@@ -6,10 +6,10 @@
 //! sink, and nothing is allocated once the buffers have grown.
 
 mod orders;
+mod places;
 mod quotes;
 mod records;
-
-use std::collections::BTreeMap;
+mod taken;
 
 use crate::book::Book;
 use crate::types::{Lots, Nanos, OrderId, OwnerId, Side, Ticks};
@@ -127,7 +127,7 @@ pub enum RecordInput {
     Modify {
         /// The order.
         id: OrderId,
-        /// Side, for the case that the order was never announced.
+        /// Side.
         side: Side,
         /// New price.
         price: Ticks,
@@ -379,11 +379,11 @@ pub enum Refill {
 pub struct MatchingEngine {
     book: Book,
     /// What ours have taken from recorded orders that history still shows.
-    taken: BTreeMap<u32, Lots>,
+    taken: taken::Taken,
     refill: Refill,
     quotes: quotes::Quotes,
-    /// After a clear: recorded ids that stood ahead of one of ours, and that order's slot.
-    places: BTreeMap<OrderId, u32>,
+    /// After a clear: the recorded orders that may be announced again.
+    places: places::Places,
 }
 
 impl MatchingEngine {
@@ -427,30 +427,33 @@ impl MatchingEngine {
 
     #[inline]
     fn taken_in(&self, slot: u32) -> Lots {
-        if self.book.node(slot).marks.is_taken() {
-            self.taken.get(&slot).copied().unwrap_or(Lots::ZERO)
-        } else {
-            Lots::ZERO
-        }
+        if self.book.node(slot).marks.is_taken() { self.taken.of(slot) } else { Lots::ZERO }
     }
 
     fn set_taken(&mut self, slot: u32, qty: Lots) {
-        if qty == Lots::ZERO {
-            self.taken.remove(&slot);
-        } else {
-            self.taken.insert(slot, qty);
+        let was = self.book.node(slot).marks.is_taken();
+        let is = qty != Lots::ZERO;
+        if is {
+            self.taken.set(slot, qty);
         }
-        self.book.mark_taken(slot, qty != Lots::ZERO);
+        if is != was {
+            self.taken.count(is);
+            self.book.mark_taken(slot, is);
+        }
+        if is && !was && self.refill == Refill::NextEvent {
+            self.taken.remember(slot);
+        }
     }
 
     /// Takes any order out, and what the engine remembers beside it.
     #[inline]
     fn remove(&mut self, slot: u32) {
-        if self.book.node(slot).marks.is_taken() {
-            self.taken.remove(&slot);
+        let marks = self.book.node(slot).marks;
+        if marks.is_taken() {
+            self.set_taken(slot, Lots::ZERO);
         }
-        if !self.places.is_empty() {
-            self.places.retain(|_, before| *before != slot);
+        if marks.is_ours() && !self.places.is_empty() {
+            self.leave_place(slot);
         }
         self.book.remove(slot);
     }

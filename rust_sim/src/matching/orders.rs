@@ -109,8 +109,11 @@ impl MatchingEngine {
         let ahead = Lots(self.book.level_at(side, price).map_or(0, |level| level.qty));
         let marks = Marks::new(side, Family::Order, owner).with_rules(post_only, self_trade as u32);
         match self.book.add(id, marks, price, qty) {
-            Ok(_) => {
-                self.joined(side, price);
+            Ok(slot) => {
+                self.joined(slot, side, price);
+                if !self.places.is_empty() {
+                    self.join_places(slot, side, price);
+                }
                 sink.event(Event::Rested { id, owner, price, qty, ahead });
             }
             Err(BookError::DuplicateId) => {
@@ -161,7 +164,7 @@ impl MatchingEngine {
 
     /// What a taker of ours may take of a recorded order.
     #[inline]
-    fn displayed(&self, slot: u32, side: Side, price: Ticks) -> Lots {
+    pub(super) fn displayed(&self, slot: u32, side: Side, price: Ticks) -> Lots {
         let node = self.book.node(slot);
         if node.marks.is_anonymous() && !self.quotes.shows(side, price) {
             return Lots::ZERO;
@@ -281,11 +284,8 @@ impl MatchingEngine {
         }
         let node = *self.book.node(slot);
         let stays = self.book.price_of(slot) == price;
-        if stays && qty <= node.qty {
-            let by = Lots(node.qty.0 - qty.0);
-            if by != Lots::ZERO {
-                self.book.shrink(slot, by);
-            }
+        if stays && qty < node.qty {
+            self.book.shrink(slot, Lots(node.qty.0 - qty.0));
             return sink.event(Event::Modified { id, owner, price, qty, kept_place: true });
         }
         let side = node.marks.side();

@@ -4,8 +4,6 @@
 //! the back, prints take from the front, and other shrinkage is taken from behind ours first (the risk-averse queue
 //! model: nobody who stood ahead is assumed to have left without need; hftbacktest documents it under that name).
 
-use std::collections::BTreeSet;
-
 use super::{Anomaly, Event, MatchingEngine, Party, Sink};
 use crate::book::Marks;
 use crate::ladder::NIL;
@@ -16,8 +14,6 @@ use crate::types::{Family, Lots, OrderId, OwnerId, Side, Ticks};
 pub(super) struct Quotes {
     used: bool,
     shown: [Option<Ticks>; 2],
-    /// Levels where one of ours rests and whose size the record has not shown since it joined.
-    unseen: BTreeSet<(u8, i64)>,
 }
 
 impl Quotes {
@@ -30,32 +26,29 @@ impl Quotes {
     pub(super) fn shows(&self, side: Side, price: Ticks) -> bool {
         self.shown[side as usize] == Some(price)
     }
-
-    pub(super) fn forget(&mut self) {
-        self.shown = [None; 2];
-    }
 }
 
 impl MatchingEngine {
-    /// One of ours came to rest. Where the record shows no size at its price, the first size shown stands ahead of it.
+    /// One of ours came to rest. Where the record says nothing about its price, the first size shown stands ahead of
+    /// it. A price better than the best shown is known to be empty.
     #[inline]
-    pub(super) fn joined(&mut self, side: Side, price: Ticks) {
+    pub(super) fn joined(&mut self, slot: u32, side: Side, price: Ticks) {
         if !self.quotes.used {
             return;
         }
-        let inside = self.quotes.shown[side as usize].is_some_and(|best| side.rank(price) < side.rank(best));
-        let recorded = self.book.level_at(side, price).is_some_and(|level| level.count > level.ours);
-        if !inside && !recorded {
-            self.quotes.unseen.insert((side as u8, side.rank(price)));
+        let known = self.quotes.shown[side as usize].is_some_and(|best| side.rank(price) <= side.rank(best));
+        if !known {
+            self.book.mark_unseen(slot, true);
         }
     }
 
     pub(super) fn record_quote<S: Sink>(&mut self, side: Side, best: Option<(Ticks, Lots)>, sink: &mut S) {
-        self.quotes.used = true;
-        let shown = self.quotes.shown[side as usize];
+        if !self.quotes.used {
+            self.quotes.used = true;
+            self.nothing_seen();
+        }
         let Some((price, qty)) = best else {
-            self.hide(side, None);
-            return;
+            return self.show(side, None);
         };
         if qty.0 <= 0 {
             return sink.event(Event::Anomaly(Anomaly::BadSize));
@@ -63,39 +56,51 @@ impl MatchingEngine {
         if !price.in_range() {
             return sink.event(Event::Anomaly(Anomaly::BadPrice));
         }
-        let given = self.fill_crossed(Party::Market, side, price, qty, sink);
-        if shown != Some(price) {
-            self.hide(side, Some(price));
-            self.quotes.shown[side as usize] = Some(price);
+        if !self.quotes.shows(side, price) {
+            self.show(side, Some(price));
         }
         self.set_displayed(side, price, qty, sink);
-        if given != Lots::ZERO {
+        if self.book.ours(side.opposite()) > 0 {
+            let free = self.displayed_at(side, price);
+            let given = self.fill_crossed(Party::Market, side, price, free, sink);
             self.add_taken(side, price, given);
         }
     }
 
-    /// The best price left a level. Its size stays only as the queue around ours; every size at a price better than the
-    /// new best is gone from the record.
-    fn hide(&mut self, side: Side, next: Option<Ticks>) {
-        let Some(old) = self.quotes.shown[side as usize].take() else { return };
-        let end = next.map_or(i64::MAX, |price| side.rank(price));
+    /// At the first quote, all that ours know of their queues is still to come.
+    fn nothing_seen(&mut self) {
+        for side in [Side::Buy, Side::Sell] {
+            let mut at = self.book.best_level(side);
+            while let Some((rank, place)) = at {
+                let mut slot = self.book.level(side, place).head;
+                while slot != NIL {
+                    if self.book.node(slot).marks.is_ours() {
+                        self.book.mark_unseen(slot, true);
+                    }
+                    slot = self.book.next(slot);
+                }
+                at = self.book.level_after(side, rank);
+            }
+        }
+    }
+
+    /// The best price of a side moves. Sizes at prices better than the new one are gone from the record. Sizes at worse
+    /// prices are no longer shown: they stay only as the queue around ours, and while ours have taken of them.
+    fn show(&mut self, side: Side, best: Option<Ticks>) {
+        self.quotes.shown[side as usize] = best;
+        let end = best.map_or(i64::MAX, |price| side.rank(price));
         let mut at = self.book.best_level(side);
         while let Some((rank, place)) = at {
-            let is_old = rank == side.rank(old);
-            if rank >= end && !is_old && rank > side.rank(old) {
-                break;
-            }
             let level = *self.book.level(side, place);
-            let gone = rank < end || level.ours == 0;
-            if gone && level.count > level.ours && (rank < end || is_old) {
-                let mut slot = level.head;
-                while slot != NIL {
-                    let following = self.book.next(slot);
-                    if self.book.node(slot).marks.is_anonymous() {
-                        self.remove(slot);
-                    }
-                    slot = following;
+            let needed = rank == end
+                || rank > end && (level.ours > 0 || self.book.walk(level.head).any(|s| self.book.node(s).marks.is_taken()));
+            let mut slot = if needed { NIL } else { level.head };
+            while slot != NIL {
+                let following = self.book.next(slot);
+                if self.book.node(slot).marks.is_anonymous() {
+                    self.remove(slot);
                 }
+                slot = following;
             }
             at = self.book.level_after(side, rank);
         }
@@ -109,22 +114,37 @@ impl MatchingEngine {
             self.resize(level.head, qty, sink);
             return;
         }
-        let recorded = self.recorded_at(level.head);
-        if qty > recorded {
-            let first_seen =
-                !self.quotes.unseen.is_empty() && self.quotes.unseen.remove(&(side as u8, side.rank(price)));
-            let growth = Lots(qty.0 - recorded.0);
-            if first_seen {
-                self.put(level.head, side, price, growth, sink);
-            } else if level.tail != NIL && self.book.node(level.tail).marks.is_anonymous() {
-                if self.book.enlarge(level.tail, growth).is_err() {
-                    sink.event(Event::Anomaly(Anomaly::BadSize));
-                }
-            } else {
-                self.put(NIL, side, price, growth, sink);
+        let mut recorded = Lots::ZERO;
+        let mut unseen = NIL;
+        let mut slot = level.head;
+        while slot != NIL {
+            let node = *self.book.node(slot);
+            if !node.marks.is_ours() {
+                recorded.0 += node.qty.0;
+            } else if node.marks.is_unseen() {
+                unseen = if unseen == NIL { slot } else { unseen };
+                self.book.mark_unseen(slot, false);
             }
+            slot = self.book.next(slot);
+        }
+        if qty > recorded {
+            self.grow(unseen, level.tail, side, price, Lots(qty.0 - recorded.0), sink);
         } else {
-            self.shrink_from_behind(level.head, Lots(recorded.0 - qty.0));
+            self.shrink_from_behind(level.tail, Lots(recorded.0 - qty.0));
+        }
+    }
+
+    /// New size joins the queue: behind all, or in front of the first of ours that had not seen its queue.
+    fn grow<S: Sink>(&mut self, unseen: u32, tail: u32, side: Side, price: Ticks, by: Lots, sink: &mut S) {
+        let last = if unseen == NIL { tail } else { self.book.previous(unseen) };
+        let grown = if last != NIL && self.book.node(last).marks.is_anonymous() {
+            self.book.enlarge(last, by)
+        } else {
+            let marks = Marks::new(side, Family::Record, OwnerId(0)).anonymous();
+            self.book.add_before(unseen, OrderId(0), marks, price, by).map(|_| ())
+        };
+        if grown.is_err() {
+            sink.event(Event::Anomaly(Anomaly::BadSize));
         }
     }
 
@@ -137,28 +157,26 @@ impl MatchingEngine {
         }
     }
 
-    fn put<S: Sink>(&mut self, before: u32, side: Side, price: Ticks, qty: Lots, sink: &mut S) {
-        let marks = Marks::new(side, Family::Record, OwnerId(0)).anonymous();
-        if self.book.add_before(before, OrderId(0), marks, price, qty).is_err() {
-            sink.event(Event::Anomaly(Anomaly::BadSize));
+    /// Risk-averse: what left stood behind ours, as far as anything did.
+    fn shrink_from_behind(&mut self, tail: u32, mut by: Lots) {
+        let mut slot = tail;
+        while by != Lots::ZERO && slot != NIL {
+            let node = *self.book.node(slot);
+            let before = self.book.previous(slot);
+            if !node.marks.is_ours() {
+                let cut = by.min(node.qty);
+                by.0 -= cut.0;
+                self.reduce_slot(slot, cut);
+            }
+            slot = before;
         }
     }
 
-    fn recorded_at(&self, head: u32) -> Lots {
-        let recorded = self.book.walk(head).map(|slot| self.book.node(slot));
-        Lots(recorded.filter(|node| !node.marks.is_ours()).map(|node| node.qty.0).sum())
-    }
-
-    fn shrink_from_behind(&mut self, head: u32, mut by: Lots) {
-        let mut segments: Vec<u32> =
-            self.book.walk(head).filter(|&slot| !self.book.node(slot).marks.is_ours()).collect();
-        while by != Lots::ZERO
-            && let Some(slot) = segments.pop()
-        {
-            let cut = by.min(self.book.node(slot).qty);
-            by.0 -= cut.0;
-            self.reduce_slot(slot, cut);
-        }
+    /// What the record displays at a price and ours have not taken.
+    fn displayed_at(&self, side: Side, price: Ticks) -> Lots {
+        let head = self.book.level_at(side, price).map_or(NIL, |level| level.head);
+        let recorded = self.book.walk(head).filter(|&slot| !self.book.node(slot).marks.is_ours());
+        Lots(recorded.map(|slot| self.displayed(slot, side, price).0).sum())
     }
 
     /// Marks what a crossing quote gave to ours as taken, oldest segment first.

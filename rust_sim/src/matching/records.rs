@@ -16,22 +16,30 @@ struct Arrival {
 impl MatchingEngine {
     #[inline]
     pub(super) fn apply_record<S: Sink>(&mut self, input: &RecordInput, sink: &mut S) {
-        if !self.places.is_empty() && !matches!(input, RecordInput::Add { snapshot: true, .. }) {
-            self.places.clear();
-        }
-        if self.refill == Refill::NextEvent && !self.taken.is_empty() {
-            self.give_back();
+        self.end_snapshot(input);
+        if self.refill == Refill::NextEvent {
+            self.give_back(sink);
         }
         match *input {
             RecordInput::Add { id, side, price, qty, snapshot } => {
                 self.record_add(id, side, price, qty, snapshot, sink);
             }
-            RecordInput::Reduce { id, qty } => self.record_reduce(id, qty, sink),
             RecordInput::Modify { id, side, price, qty } => self.record_modify(id, side, price, qty, sink),
-            RecordInput::Fill { id, qty } => self.record_fill(id, qty, sink),
+            RecordInput::Reduce { id, qty } => {
+                if let Some((slot, qty)) = self.part_of(id, qty, sink) {
+                    self.reduce_slot(slot, qty);
+                }
+            }
+            RecordInput::Fill { id, qty } => {
+                if let Some((slot, qty)) = self.part_of(id, qty, sink) {
+                    self.fill_before(slot, qty, sink);
+                }
+            }
             RecordInput::Execute { id, qty } => {
-                self.record_fill(id, qty, sink);
-                self.record_reduce(id, qty, sink);
+                if let Some((slot, qty)) = self.part_of(id, qty, sink) {
+                    self.fill_before(slot, qty, sink);
+                    self.reduce_slot(slot, qty);
+                }
             }
             RecordInput::Print { aggressor, price, exact, qty } => {
                 self.record_print(aggressor, price, exact, qty, sink);
@@ -41,9 +49,38 @@ impl MatchingEngine {
         }
     }
 
-    fn give_back(&mut self) {
-        while let Some((slot, _)) = self.taken.pop_first() {
-            self.book.mark_taken(slot, false);
+    /// Makes available again what ours took, and lets ours that rest across it have it.
+    fn give_back<S: Sink>(&mut self, sink: &mut S) {
+        self.give_back_places();
+        if self.taken.is_empty() {
+            return;
+        }
+        while let Some(slot) = self.taken.next_to_give_back() {
+            // A slot may have changed hands meanwhile: then it is marked for its new order, or not at all.
+            self.set_taken(slot, Lots::ZERO);
+        }
+        for side in [Side::Buy, Side::Sell] {
+            let mut at = self.book.best_level(side);
+            while let Some((rank, place)) = at
+                && self.book.ours(side.opposite()) > 0
+            {
+                let price = side.price_of_rank(rank);
+                let reaches = self.book.best(side.opposite()).is_some_and(|(best, _)| side.accepts(price, best));
+                if !reaches {
+                    break;
+                }
+                let mut slot = self.book.level(side, place).head;
+                while slot != NIL {
+                    let node = *self.book.node(slot);
+                    if !node.marks.is_ours() {
+                        let party = if node.marks.is_anonymous() { Party::Market } else { Party::Record(node.id) };
+                        let given = self.fill_crossed(party, side, price, self.displayed(slot, side, price), sink);
+                        self.set_taken(slot, given);
+                    }
+                    slot = self.book.next(slot);
+                }
+                at = self.book.level_after(side, rank);
+            }
         }
     }
 
@@ -62,42 +99,45 @@ impl MatchingEngine {
         if !price.in_range() {
             return sink.event(Event::Anomaly(Anomaly::BadPrice));
         }
-        let given = self.fill_crossed(Party::Record(id), side, price, qty, sink);
-        let before = if snapshot && !self.places.is_empty() { self.place_kept(id, side, price) } else { NIL };
+        let (before, taken) = if snapshot && !self.places.is_empty() {
+            self.return_to_place(id, side, price)
+        } else {
+            (NIL, Lots::ZERO)
+        };
         let marks = Marks::new(side, Family::Record, OwnerId(0));
-        match self.book.add_before(before, id, marks, price, qty) {
-            Ok(slot) => {
-                if given != Lots::ZERO {
-                    self.set_taken(slot, given);
-                }
-            }
+        // At rest before it trades, so that what the book does not take trades with nobody.
+        let slot = match self.book.add_before(before, id, marks, price, qty) {
+            Ok(slot) => slot,
             Err(BookError::DuplicateId) => {
                 sink.event(Event::Anomaly(Anomaly::DuplicateId));
-                self.record_modify(id, side, price, qty, sink);
+                return self.record_modify(id, side, price, qty, sink);
             }
-            Err(BookError::LevelOverflow) => sink.event(Event::Anomaly(Anomaly::BadSize)),
+            Err(BookError::LevelOverflow) => return sink.event(Event::Anomaly(Anomaly::BadSize)),
+        };
+        let taken = taken.min(qty);
+        let given = self.fill_crossed(Party::Record(id), side, price, Lots(qty.0 - taken.0), sink);
+        let taken = Lots(taken.0 + given.0);
+        if taken != Lots::ZERO {
+            self.set_taken(slot, taken);
         }
     }
 
-    /// Where an id that is announced again after a clear stood: in front of one of ours, if that still rests there.
-    fn place_kept(&mut self, id: OrderId, side: Side, price: Ticks) -> u32 {
-        let Some(before) = self.places.remove(&id) else { return NIL };
-        let same = self.book.node(before).marks.side() == side && self.book.price_of(before) == price;
-        if same { before } else { NIL }
-    }
-
+    /// The slot of a recorded order, and how much of it a reduction or an execution can mean.
     #[inline]
-    fn record_reduce<S: Sink>(&mut self, id: OrderId, qty: Lots, sink: &mut S) {
+    fn part_of<S: Sink>(&self, id: OrderId, qty: Lots, sink: &mut S) -> Option<(u32, Lots)> {
         let Some(slot) = self.book.find(id, Family::Record) else {
-            return sink.event(Event::Anomaly(Anomaly::UnknownOrder));
+            sink.event(Event::Anomaly(Anomaly::UnknownOrder));
+            return None;
         };
         if qty.0 <= 0 {
-            return sink.event(Event::Anomaly(Anomaly::BadSize));
+            sink.event(Event::Anomaly(Anomaly::BadSize));
+            return None;
         }
-        if qty > self.book.node(slot).qty {
+        let has = self.book.node(slot).qty;
+        if qty > has {
             sink.event(Event::Anomaly(Anomaly::TooLarge));
         }
-        self.reduce_slot(slot, qty);
+        Some((slot, qty.min(has)))
     }
 
     /// Shrinks a recorded order; what ours took of it stays taken, as far as it is still there.
@@ -132,18 +172,18 @@ impl MatchingEngine {
         if !price.in_range() {
             return sink.event(Event::Anomaly(Anomaly::BadPrice));
         }
+        let here = if self.book.price_of(slot) == price && node.marks.side() == side { node.qty.0 } else { 0 };
+        let others = self.book.level_at(side, price).map_or(0, |level| level.qty - here);
+        if others.checked_add(qty.0).is_none() {
+            return sink.event(Event::Anomaly(Anomaly::BadSize));
+        }
         self.remove(slot);
         self.record_add(id, side, price, qty, false, sink);
     }
 
-    /// A recorded execution of `id` first fills ours that stand before it, at most by its size.
-    fn record_fill<S: Sink>(&mut self, id: OrderId, qty: Lots, sink: &mut S) {
-        let Some(maker) = self.book.find(id, Family::Record) else {
-            return sink.event(Event::Anomaly(Anomaly::UnknownOrder));
-        };
-        if qty.0 <= 0 {
-            return sink.event(Event::Anomaly(Anomaly::BadSize));
-        }
+    /// A recorded execution of the order in slot `maker` first fills ours that stand before it, at most by its size.
+    #[inline]
+    fn fill_before<S: Sink>(&mut self, maker: u32, qty: Lots, sink: &mut S) {
         let side = self.book.node(maker).marks.side();
         if self.book.ours(side) == 0 {
             return;
@@ -197,23 +237,31 @@ impl MatchingEngine {
             };
             self.fill_better(&mut arrival, better_than, FillReason::Swept, sink);
             if at_price {
-                self.print_at(&mut arrival, price, sink);
+                self.print_at(&mut arrival, price, qty, sink);
             }
         }
     }
 
-    fn print_at<S: Sink>(&mut self, arrival: &mut Arrival, price: Ticks, sink: &mut S) {
+    /// A print at its own price: it reaches as far as what better prices left of it, and takes all of its size from the
+    /// anonymous sizes, whether ours were in its way or not, as a recorded maker shrinks by all of its execution.
+    fn print_at<S: Sink>(&mut self, arrival: &mut Arrival, price: Ticks, qty: Lots, sink: &mut S) {
         let Some(level) = self.book.level_at(arrival.side, price).copied() else { return };
+        let mut from_record = qty;
         let mut slot = level.head;
-        while slot != NIL && arrival.left != Lots::ZERO {
+        while slot != NIL && (arrival.left != Lots::ZERO || from_record != Lots::ZERO) {
             let next = self.book.next(slot);
             let node = *self.book.node(slot);
             if node.marks.is_ours() {
-                self.fill_ours(arrival, slot, price, FillReason::Queue, sink);
+                if arrival.left != Lots::ZERO {
+                    self.fill_ours(arrival, slot, price, FillReason::Queue, sink);
+                }
             } else if node.marks.is_anonymous() {
-                let qty = arrival.left.min(node.qty);
-                arrival.left.0 -= qty.0;
-                self.reduce_slot(slot, qty);
+                arrival.left.0 -= arrival.left.min(node.qty).0;
+                let cut = from_record.min(node.qty);
+                from_record.0 -= cut.0;
+                if cut != Lots::ZERO {
+                    self.reduce_slot(slot, cut);
+                }
             } else {
                 return;
             }
@@ -287,37 +335,5 @@ impl MatchingEngine {
             qty,
             reason,
         }));
-    }
-
-    /// Drops every recorded order and remembers which of them stood ahead of ours.
-    fn record_clear(&mut self) {
-        self.places.clear();
-        if self.book.ours(Side::Buy) + self.book.ours(Side::Sell) == 0 {
-            return self.clear();
-        }
-        let mut recorded = Vec::new();
-        for side in [Side::Buy, Side::Sell] {
-            let mut at = self.book.best_level(side);
-            while let Some((rank, place)) = at {
-                let mut ahead: Vec<u32> = Vec::new();
-                for slot in self.book.walk(self.book.level(side, place).head) {
-                    if self.book.node(slot).marks.is_ours() {
-                        for id in ahead.drain(..).map(|slot| self.book.node(slot).id) {
-                            self.places.insert(id, slot);
-                        }
-                    } else {
-                        ahead.push(slot);
-                        recorded.push(slot);
-                    }
-                }
-                at = self.book.level_after(side, rank);
-            }
-        }
-        let places = std::mem::take(&mut self.places);
-        for slot in recorded {
-            self.remove(slot);
-        }
-        self.places = places;
-        self.quotes.forget();
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 
 use super::cell::Line;
 use super::desk::{Book, Handle, Shared, money, order_update};
@@ -127,23 +127,53 @@ struct Seat {
     trade: Option<Py<TradeTick>>,
 }
 
+/// The handlers that a strategy may have, by place in [`Handlers`].
+const NAMES: [&str; 8] =
+    ["on_start", "on_trade", "on_quote", "on_book", "on_order", "on_fill", "on_timer", "on_stop"];
+const START: usize = 0;
+const TRADE: usize = 1;
+const QUOTE: usize = 2;
+const BOOK: usize = 3;
+const ORDER: usize = 4;
+const FILL: usize = 5;
+const TIMER: usize = 6;
+const STOP: usize = 7;
+
+/// What is to be called.
+#[derive(Clone, Copy)]
+enum Handler {
+    Named(usize),
+    Condition(u32),
+}
+
 /// The handlers that a strategy has.
-#[derive(Default)]
-pub(crate) struct Handlers {
-    pub(crate) start: Option<Py<PyAny>>,
-    pub(crate) trade: Option<Py<PyAny>>,
-    pub(crate) quote: Option<Py<PyAny>>,
-    pub(crate) book: Option<Py<PyAny>>,
-    pub(crate) order: Option<Py<PyAny>>,
-    pub(crate) fill: Option<Py<PyAny>>,
-    pub(crate) timer: Option<Py<PyAny>>,
-    pub(crate) stop: Option<Py<PyAny>>,
+pub(crate) struct Handlers([Option<Py<PyAny>>; NAMES.len()]);
+
+impl Handlers {
+    /// Picks the handlers out of a dict by name.
+    pub(crate) fn new(named: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let mut handlers = Handlers([const { None }; NAMES.len()]);
+        for (slot, name) in handlers.0.iter_mut().zip(NAMES) {
+            *slot = named.get_item(name)?.map(Bound::unbind);
+        }
+        Ok(handlers)
+    }
+
+    fn get(&self, which: usize) -> Option<&Py<PyAny>> {
+        self.0[which].as_ref()
+    }
+
+    fn has(&self, which: usize) -> bool {
+        self.0[which].is_some()
+    }
 }
 
 /// A strategy written in Python.
 pub(crate) struct PyStrategy {
     pub(crate) shared: Arc<Shared>,
     handlers: Handlers,
+    /// Takes the desk's place while it is lent.
+    spare: Box<Desk>,
     seats: Vec<Seat>,
     /// What `when` calls, by number of the condition.
     pub(crate) conditions: Vec<Py<PyAny>>,
@@ -183,12 +213,20 @@ impl PyStrategy {
             trade: None,
         };
         let seats = handles.iter().zip(instruments).map(seat).collect();
-        PyStrategy { shared, handlers, seats, conditions: Vec::new(), lines: Vec::new(), error: None }
+        PyStrategy {
+            shared,
+            handlers,
+            spare: Box::default(),
+            seats,
+            conditions: Vec::new(),
+            lines: Vec::new(),
+            error: None,
+        }
     }
 
     /// Whether some handler runs at nearly every row, so that the interpreter is better kept.
     pub(crate) fn is_dense(&self) -> bool {
-        self.handlers.trade.is_some() || self.handlers.quote.is_some() || self.handlers.book.is_some()
+        [TRADE, QUOTE, BOOK].into_iter().any(|which| self.handlers.has(which))
     }
 
     fn quote(seat: &mut Seat, py: Python<'_>, desk: &Desk, at: u16) -> PyResult<Py<Quote>> {
@@ -240,68 +278,66 @@ impl PyStrategy {
         Ok(seat.trade.take())
     }
 
+    /// Calls a handler while its handles have the desk.
+    #[allow(clippy::borrowed_box)]
+    #[inline]
     fn call_with_desk(
         &mut self,
         py: Python<'_>,
-        desk: &mut Desk,
-        wake: Wake<'_>,
+        desk: &mut Box<Desk>,
+        handler: Handler,
+        argument: *mut ffi::PyObject,
     ) -> PyResult<()> {
+        let function = match handler {
+            Handler::Named(which) => self.handlers.get(which),
+            Handler::Condition(number) => self.conditions.get(number as usize),
+        };
+        let Some(function) = function else { return Ok(()) };
+        self.shared.lend(std::mem::replace(desk, std::mem::take(&mut self.spare)));
+        let result = call(py, function, argument);
+        if let Some(lent) = self.shared.take_back() {
+            self.spare = std::mem::replace(desk, lent);
+        }
+        result
+    }
+
+    #[allow(clippy::borrowed_box)]
+    fn wake_python(&mut self, py: Python<'_>, desk: &mut Box<Desk>, wake: Wake<'_>) -> PyResult<()> {
         // What the handler gets is built before the desk is lent.
-        let shared = self.shared.clone();
-        let lend = |desk: &mut Desk| shared.lend(Box::new(std::mem::take(desk)));
-        let take_back = |desk: &mut Desk| {
-            if let Some(lent) = shared.take_back() {
-                *desk = *lent;
-            }
-        };
-        let run = |desk: &mut Desk, function: &Py<PyAny>, argument: *mut ffi::PyObject| {
-            lend(desk);
-            let result = call(py, function, argument);
-            take_back(desk);
-            result
-        };
         let nothing = ptr::null_mut();
         match wake {
-            Wake::Start => self.handlers.start.as_ref().map_or(Ok(()), |start| run(desk, start, nothing)),
-            Wake::Stop => self.handlers.stop.as_ref().map_or(Ok(()), |stop| run(desk, stop, nothing)),
+            Wake::Start => self.call_with_desk(py, desk, Handler::Named(START), nothing),
+            Wake::Stop => self.call_with_desk(py, desk, Handler::Named(STOP), nothing),
             Wake::Trade(at) => {
-                let Some(handler) = &self.handlers.trade else { return Ok(()) };
-                let seat = &mut self.seats[at as usize];
-                let Some(trade) = Self::trade(seat, py, desk, at)? else { return Ok(()) };
-                let result = run(desk, handler, trade.as_ptr());
-                seat.trade = Some(trade);
+                let Some(trade) = Self::trade(&mut self.seats[at as usize], py, desk, at)? else { return Ok(()) };
+                let result = self.call_with_desk(py, desk, Handler::Named(TRADE), trade.as_ptr());
+                self.seats[at as usize].trade = Some(trade);
                 result
             }
             Wake::Quote(at) => {
-                let Some(handler) = &self.handlers.quote else { return Ok(()) };
-                let seat = &mut self.seats[at as usize];
-                let quote = Self::quote(seat, py, desk, at)?;
-                let result = run(desk, handler, quote.as_ptr());
-                seat.quote = Some(quote);
+                let quote = Self::quote(&mut self.seats[at as usize], py, desk, at)?;
+                let result = self.call_with_desk(py, desk, Handler::Named(QUOTE), quote.as_ptr());
+                self.seats[at as usize].quote = Some(quote);
                 result
             }
             Wake::Book(at) => {
-                let Some(handler) = &self.handlers.book else { return Ok(()) };
-                run(desk, handler, self.seats[at as usize].book.as_ptr())
+                let book = self.seats[at as usize].book.as_ptr();
+                self.call_with_desk(py, desk, Handler::Named(BOOK), book)
             }
-            Wake::When(condition) => run(desk, &self.conditions[condition as usize], nothing),
+            Wake::When(condition) => self.call_with_desk(py, desk, Handler::Condition(condition), nothing),
             Wake::Order(order) => {
-                let Some(handler) = &self.handlers.order else { return Ok(()) };
                 let seat = &self.seats[order.instrument as usize];
                 let update = order_update(py, order, &self.shared, &seat.instrument, &seat.symbol);
                 let update = Py::new(py, update)?;
-                run(desk, handler, update.as_ptr())
+                self.call_with_desk(py, desk, Handler::Named(ORDER), update.as_ptr())
             }
             Wake::Fill(fill) => {
-                let Some(handler) = &self.handlers.fill else { return Ok(()) };
-                let seat = &self.seats[fill.instrument as usize];
-                let update = Py::new(py, fill_update(py, fill, seat))?;
-                run(desk, handler, update.as_ptr())
+                let update = Py::new(py, fill_update(py, fill, &self.seats[fill.instrument as usize]))?;
+                self.call_with_desk(py, desk, Handler::Named(FILL), update.as_ptr())
             }
             Wake::Timer(timer) => {
-                let Some(handler) = &self.handlers.timer else { return Ok(()) };
                 let timer = timer.into_pyobject(py)?;
-                run(desk, handler, timer.as_ptr())
+                self.call_with_desk(py, desk, Handler::Named(TIMER), timer.as_ptr())
             }
             Wake::Alarm(_) => Ok(()),
         }
@@ -329,22 +365,22 @@ fn fill_update(py: Python<'_>, fill: &Fill, seat: &Seat) -> FillUpdate {
 impl Strategy for PyStrategy {
     fn wants(&self) -> Wants {
         Wants {
-            trades: self.handlers.trade.is_some(),
-            quotes: self.handlers.quote.is_some(),
-            books: self.handlers.book.is_some(),
-            orders: self.handlers.order.is_some(),
-            fills: self.handlers.fill.is_some(),
+            trades: self.handlers.has(TRADE),
+            quotes: self.handlers.has(QUOTE),
+            books: self.handlers.has(BOOK),
+            orders: self.handlers.has(ORDER),
+            fills: self.handlers.has(FILL),
         }
     }
 
     #[inline]
-    fn wake(&mut self, desk: &mut Desk, wake: Wake<'_>) -> Result<(), Halt> {
+    fn wake(&mut self, desk: &mut Box<Desk>, wake: Wake<'_>) -> Result<(), Halt> {
         for line in &self.lines {
             let market = &desk.markets[line.instrument as usize];
             line.show(if line.on_prints { market.trade_rows } else { market.quote_rows });
         }
         Python::attach(|py| {
-            self.call_with_desk(py, desk, wake).map_err(|error| {
+            self.wake_python(py, desk, wake).map_err(|error| {
                 let halt = Halt(error.to_string());
                 self.error = Some(error);
                 halt

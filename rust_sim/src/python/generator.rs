@@ -9,6 +9,9 @@ use crate::generator::{self, MarketConfig, MboColumns, QuoteColumns, TradeColumn
 use crate::instrument::Step;
 use crate::types::{Nanos, Side, Ticks};
 
+/// Price in ticks, size in lots, id.
+type Resting = (i64, i64, u64);
+
 /// A seeded synthetic market, made while it is read.
 ///
 /// Args:
@@ -142,7 +145,7 @@ impl SyntheticMarket {
     }
 
     /// The book after the last chunk: for each side, best first, then oldest first, (price in ticks, size in lots, id).
-    fn resting(&self) -> (Vec<(i64, i64, u64)>, Vec<(i64, i64, u64)>) {
+    fn resting(&self) -> (Vec<Resting>, Vec<Resting>) {
         let orders =
             |side| self.market.book().orders(side).map(|order| (order.price.0, order.qty.0, order.id.0)).collect();
         (orders(Side::Buy), orders(Side::Sell))

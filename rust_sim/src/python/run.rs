@@ -53,7 +53,7 @@ impl Strategy for Idle {
         Wants::default()
     }
 
-    fn wake(&mut self, _desk: &mut Desk, _wake: Wake<'_>) -> Result<(), Halt> {
+    fn wake(&mut self, _desk: &mut Box<Desk>, _wake: Wake<'_>) -> Result<(), Halt> {
         Ok(())
     }
 }
@@ -196,17 +196,7 @@ impl Run {
         lines: Vec<(Py<Cell>, u16, bool)>,
         handles: Vec<Py<Handle>>,
     ) -> PyResult<()> {
-        let get = |name: &str| -> PyResult<Option<Py<PyAny>>> { Ok(handlers.get_item(name)?.map(Bound::unbind)) };
-        let handlers = Handlers {
-            start: get("on_start")?,
-            trade: get("on_trade")?,
-            quote: get("on_quote")?,
-            book: get("on_book")?,
-            order: get("on_order")?,
-            fill: get("on_fill")?,
-            timer: get("on_timer")?,
-            stop: get("on_stop")?,
-        };
+        let handlers = Handlers::new(handlers)?;
         let mut strategy = PyStrategy::new(py, self.shared.clone(), handlers, &handles, &self.instruments);
         strategy.conditions = conditions;
         strategy.lines = lines

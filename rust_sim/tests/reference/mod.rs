@@ -44,15 +44,6 @@ impl Row {
         matches!(self.kind, Kind::Named | Kind::Segment)
     }
 
-    /// What an aggressor of ours can get of it.
-    pub fn available(&self) -> i64 {
-        match self.kind {
-            Kind::Ours => self.qty,
-            Kind::Named | Kind::Segment => self.qty - self.taken,
-            Kind::Ghost => 0,
-        }
-    }
-
     fn recorded(id: OrderId, side: Side, price: Ticks, qty: i64, kind: Kind) -> Row {
         Row {
             kind,
@@ -74,6 +65,14 @@ pub fn better(side: Side, a: Ticks, b: Ticks) -> bool {
     match side {
         Side::Buy => a > b,
         Side::Sell => a < b,
+    }
+}
+
+/// The price that accepts every other.
+fn worst(side: Side) -> Ticks {
+    match side {
+        Side::Buy => Ticks(i64::MAX),
+        Side::Sell => Ticks(i64::MIN),
     }
 }
 
@@ -117,6 +116,16 @@ impl NaiveEngine {
         self.rows.iter().position(|r| r.kind == Kind::Named && r.id == id)
     }
 
+    /// What an aggressor of ours can get of a row. A segment at a price that is not shown now is only a memory.
+    fn available(&self, row: &Row) -> i64 {
+        match row.kind {
+            Kind::Ours => row.qty,
+            Kind::Named => row.qty - row.taken,
+            Kind::Segment if self.shown[row.side as usize] == Some(row.price) => row.qty - row.taken,
+            Kind::Segment | Kind::Ghost => 0,
+        }
+    }
+
     fn size_at(&self, side: Side, price: Ticks) -> i64 {
         self.rows.iter().filter(|r| r.side == side && r.price == price && r.kind != Kind::Ghost).map(|r| r.qty).sum()
     }
@@ -126,7 +135,7 @@ impl NaiveEngine {
         let mut best: Option<usize> = None;
         for (i, row) in self.rows.iter().enumerate() {
             let can = row.side != side
-                && row.available() > 0
+                && self.available(row) > 0
                 && limit.is_none_or(|limit| side.accepts(limit, row.price))
                 && !passed_over.contains(&i);
             if can && best.is_none_or(|b| better(row.side, row.price, self.rows[b].price)) {
@@ -136,12 +145,12 @@ impl NaiveEngine {
         best
     }
 
-    /// Whether all of `qty` would trade, without touching anything.
-    fn could_fill(&self, order: &Row, limit: Option<Ticks>) -> bool {
-        let mut left = order.qty;
+    /// Whether an order at its price would trade `qty` at least, without touching anything.
+    fn could_trade(&self, order: &Row, qty: i64) -> bool {
+        let mut left = qty;
         let mut passed_over = Vec::new();
         while left > 0 {
-            let Some(i) = self.next_maker(order.side, limit, &passed_over) else { return false };
+            let Some(i) = self.next_maker(order.side, Some(order.price), &passed_over) else { return false };
             let maker = self.rows[i];
             passed_over.push(i);
             if maker.kind == Kind::Ours && maker.owner == order.owner {
@@ -151,21 +160,21 @@ impl NaiveEngine {
                     SelfTrade::CancelNewest | SelfTrade::CancelBoth => return false,
                 }
             }
-            left -= left.min(maker.available());
+            left -= left.min(self.available(&maker));
         }
         true
     }
 
     fn new_order(&mut self, order: &NewOrder, out: &mut Vec<Event>) {
         let reject = |reason| Event::Rejected { id: order.id, owner: order.owner, reason };
-        if order.owner.0 >= MAX_OWNERS {
-            return out.push(reject(RejectReason::OwnerOutOfRange));
-        }
         if !order.qty.in_range() {
             return out.push(reject(RejectReason::SizeOutOfRange));
         }
         if order.limit.is_some_and(|limit| !limit.in_range()) {
             return out.push(reject(RejectReason::PriceOutOfRange));
+        }
+        if order.owner.0 >= MAX_OWNERS {
+            return out.push(reject(RejectReason::OwnerOutOfRange));
         }
         if order.post_only && (order.limit.is_none() || order.tif != TimeInForce::Gtc) {
             return out.push(reject(RejectReason::PostOnlyConflict));
@@ -173,16 +182,12 @@ impl NaiveEngine {
         if self.find_ours(order.id).is_some() {
             return out.push(reject(RejectReason::DuplicateId));
         }
-        if order.post_only && self.next_maker(order.side, order.limit, &[]).is_some() {
-            return out.push(reject(RejectReason::WouldTrade));
-        }
         if let Some(limit) = order.limit
             && order.tif == TimeInForce::Gtc
             && self.size_at(order.side, limit).checked_add(order.qty.0).is_none()
         {
             return out.push(reject(RejectReason::LevelOverflow));
         }
-        out.push(Event::Accepted { id: order.id, owner: order.owner });
         let mut taker = Row {
             kind: Kind::Ours,
             id: order.id,
@@ -195,8 +200,12 @@ impl NaiveEngine {
             self_trade: order.self_trade,
             seen: false,
         };
+        if order.post_only && self.could_trade(&taker, 1) {
+            return out.push(reject(RejectReason::WouldTrade));
+        }
+        out.push(Event::Accepted { id: order.id, owner: order.owner });
         let gone = |qty, reason| Event::Cancelled { id: order.id, owner: order.owner, qty: Lots(qty), reason };
-        if order.tif == TimeInForce::Fok && !self.could_fill(&taker, order.limit) {
+        if order.tif == TimeInForce::Fok && !self.could_trade(&Row { price: order.limit.unwrap_or(worst(order.side)), ..taker }, taker.qty) {
             return out.push(gone(taker.qty, CancelReason::FillOrKill));
         }
         if !self.take(&mut taker, order.limit, out) || taker.qty == 0 {
@@ -231,7 +240,7 @@ impl NaiveEngine {
                 out.push(cancelled(taker));
                 return false;
             }
-            let qty = taker.qty.min(maker.available());
+            let qty = taker.qty.min(self.available(&maker));
             taker.qty -= qty;
             let (party, reason) = match maker.kind {
                 Kind::Ours => {
@@ -266,7 +275,8 @@ impl NaiveEngine {
             qty: Lots(order.qty),
             ahead: Lots(self.size_at(order.side, order.price)),
         });
-        order.seen = self.shown[order.side as usize] == Some(order.price);
+        // A price better than the best shown is known to be empty; about a worse one the feed says nothing.
+        order.seen = self.shown[order.side as usize].is_some_and(|best| !better(order.side, best, order.price));
         self.rows.push(order);
     }
 
@@ -286,10 +296,6 @@ impl NaiveEngine {
             return out.push(reject(RejectReason::UnknownOrder));
         };
         let old = self.rows[i];
-        if qty == Lots::ZERO {
-            self.rows.remove(i);
-            return out.push(Event::Cancelled { id, owner, qty: Lots(old.qty), reason: CancelReason::ModifiedAway });
-        }
         if !qty.in_range() {
             return out.push(reject(RejectReason::SizeOutOfRange));
         }
@@ -305,8 +311,9 @@ impl NaiveEngine {
             return out.push(reject(RejectReason::LevelOverflow));
         }
         self.rows.remove(i);
-        if old.post_only && self.next_maker(old.side, Some(price), &[]).is_some() {
-            return out.push(Event::Cancelled { id, owner, qty: Lots(old.qty), reason: CancelReason::WouldTrade });
+        if old.post_only && self.could_trade(&Row { price, ..old }, 1) {
+            self.rows.insert(i, old);
+            return out.push(reject(RejectReason::WouldTrade));
         }
         out.push(Event::Modified { id, owner, price, qty, kept_place: false });
         let mut taker = Row { price, qty: qty.0, ..old };
@@ -318,10 +325,12 @@ impl NaiveEngine {
     // ------------------------------------------------------------------------------------------------ records
 
     fn record(&mut self, record: &RecordInput, out: &mut Vec<Event>) {
+        // A snapshot ends with the first record that does not belong to one.
+        if !matches!(record, RecordInput::Add { snapshot: true, .. } | RecordInput::Clear) {
+            self.rows.retain(|r| r.kind != Kind::Ghost);
+        }
         if self.refill == Refill::NextEvent {
-            for row in &mut self.rows {
-                row.taken = 0;
-            }
+            self.give_back(out);
         }
         match *record {
             RecordInput::Add { id, side, price, qty, snapshot } => self.record_add(id, side, price, qty, snapshot, out),
@@ -347,24 +356,46 @@ impl NaiveEngine {
             RecordInput::Quote { side, best } => self.quote(side, best, out),
             RecordInput::Clear => {
                 self.shown = [None, None];
-                self.rows.retain(|r| matches!(r.kind, Kind::Ours | Kind::Named));
-                for row in self.rows.iter_mut().filter(|r| r.kind == Kind::Named) {
-                    row.kind = Kind::Ghost;
+                // An id leaves one place: the newest.
+                let again: Vec<OrderId> = self.rows.iter().filter(|r| r.kind == Kind::Named).map(|r| r.id).collect();
+                self.rows.retain(|r| r.kind != Kind::Segment && !(r.kind == Kind::Ghost && again.contains(&r.id)));
+                for row in &mut self.rows {
+                    row.kind = if row.kind == Kind::Named { Kind::Ghost } else { row.kind };
+                    row.seen = false;
                 }
+            }
+        }
+    }
+
+    /// All that ours took is there again, and ours that rest across it get it, in price-time order of the record.
+    fn give_back(&mut self, out: &mut Vec<Event>) {
+        let refilled: Vec<Row> = [Side::Buy, Side::Sell].iter().flat_map(|&side| self.side(side)).collect();
+        for row in &mut self.rows {
+            row.taken = 0;
+        }
+        // Ours and segments of a side can share an id, but what was taken from is recorded, and no fill moves it.
+        for old in refilled.iter().filter(|r| r.is_recorded() && r.taken > 0) {
+            let party = if old.kind == Kind::Named { Party::Record(old.id) } else { Party::Market };
+            let given = self.fill_crossed(old.side, old.price, self.available(&Row { taken: 0, ..*old }), party, out);
+            let same = |r: &&mut Row| {
+                (r.kind, r.id, r.side, r.price, r.qty, r.taken) == (old.kind, old.id, old.side, old.price, old.qty, 0)
+            };
+            if let Some(row) = self.rows.iter_mut().find(same) {
+                row.taken = given;
             }
         }
     }
 
     /// The row of a recorded order and how much of it an execution or reduction can mean.
     fn part_of(&self, id: OrderId, qty: Lots, out: &mut Vec<Event>) -> Option<(usize, i64)> {
-        if qty.0 <= 0 {
-            out.push(Event::Anomaly(Anomaly::BadSize));
-            return None;
-        }
         let Some(i) = self.find_named(id) else {
             out.push(Event::Anomaly(Anomaly::UnknownOrder));
             return None;
         };
+        if qty.0 <= 0 {
+            out.push(Event::Anomaly(Anomaly::BadSize));
+            return None;
+        }
         if qty.0 > self.rows[i].qty {
             out.push(Event::Anomaly(Anomaly::TooLarge));
         }
@@ -487,23 +518,24 @@ impl NaiveEngine {
         if qty.0 <= 0 {
             return out.push(Event::Anomaly(Anomaly::BadSize));
         }
-        if !price.in_range() {
-            return out.push(Event::Anomaly(Anomaly::BadPrice));
-        }
         let Some(i) = self.find_named(id) else {
             out.push(Event::Anomaly(Anomaly::UnknownOrder));
             return self.record_add(id, side, price, qty, false, out);
         };
         let old = self.rows[i];
-        if price == old.price && qty.0 <= old.qty {
+        let stays = price == old.price && side == old.side;
+        if stays && qty.0 <= old.qty {
             return self.shrink(i, old.qty - qty.0);
         }
-        let others = self.size_at(old.side, price) - if price == old.price { old.qty } else { 0 };
+        if !price.in_range() {
+            return out.push(Event::Anomaly(Anomaly::BadPrice));
+        }
+        let others = self.size_at(side, price) - if stays { old.qty } else { 0 };
         if others.checked_add(qty.0).is_none() {
             return out.push(Event::Anomaly(Anomaly::BadSize));
         }
         self.rows.remove(i);
-        self.arrive(Row { price, qty: qty.0, taken: 0, ..old }, None, Party::Record(id), out);
+        self.arrive(Row { side, price, qty: qty.0, taken: 0, ..old }, None, Party::Record(id), out);
     }
 
     // ------------------------------------------------------------------------------------------------ prints, quotes
@@ -515,17 +547,18 @@ impl NaiveEngine {
         if !price.in_range() {
             return out.push(Event::Anomaly(Anomaly::BadPrice));
         }
-        let mut left = qty.0;
+        // Where the record does not say who took, the print is shown to both sides. Ours on both cannot be reached by
+        // one price: they would have traded with each other.
         for resting in [Side::Buy, Side::Sell] {
             if aggressor.is_none_or(|side| side == resting.opposite()) {
-                left -= self.print_on(resting, price, exact, left, qty.0, out);
+                self.print_on(resting, price, exact, qty.0, out);
             }
         }
     }
 
     /// What a print does to the orders that rest on one side. The record loses the whole print, ours what is left of it.
-    fn print_on(&mut self, side: Side, price: Ticks, exact: bool, budget: i64, size: i64, out: &mut Vec<Event>) -> i64 {
-        let mut left = budget;
+    fn print_on(&mut self, side: Side, price: Ticks, exact: bool, size: i64, out: &mut Vec<Event>) {
+        let mut left = size;
         // An inexact price lies above its tick: an ask on the tick is better than it, a bid on the tick is worse.
         let is_better =
             |r: &Row| better(side, r.price, price) || (!exact && side == Side::Sell && r.price == price);
@@ -534,7 +567,7 @@ impl NaiveEngine {
             left -= self.fill_ours(i, left, Party::Market, FillReason::Swept, out);
         }
         if !exact {
-            return budget - left;
+            return;
         }
         let mut at = 0;
         while at < self.rows.len() && left > 0 {
@@ -562,7 +595,6 @@ impl NaiveEngine {
             self.shrink(i, part);
             eaten -= part;
         }
-        budget - left
     }
 
     fn quote(&mut self, side: Side, best: Option<(Ticks, Lots)>, out: &mut Vec<Event>) {
@@ -576,25 +608,55 @@ impl NaiveEngine {
         if !price.in_range() {
             return out.push(Event::Anomaly(Anomaly::BadPrice));
         }
-        self.shown[side as usize] = Some(price);
-        // The feed shows one price a side: what it showed elsewhere is no longer known to stand.
-        self.rows.retain(|r| !(r.kind == Kind::Segment && r.side == side && r.price != price));
+        if self.shown[side as usize] != Some(price) {
+            self.shown[side as usize] = Some(price);
+            self.forget_segments(side, price);
+        }
         let at_level = |r: &Row| r.side == side && r.price == price;
-        let total: i64 = self.rows.iter().filter(|r| at_level(r) && r.kind == Kind::Segment).map(|r| r.qty).sum();
+        let segment_here = |r: &Row| at_level(r) && r.kind == Kind::Segment;
+        let total: i64 = self.rows.iter().filter(|r| segment_here(r)).map(|r| r.qty).sum();
         let mut surplus = total - qty.0;
         while surplus > 0 {
-            let last = self.rows.iter().rposition(|r| at_level(r) && r.kind == Kind::Segment).expect("the total is there");
+            let last = self.rows.iter().rposition(segment_here).expect("the total is there");
             let part = surplus.min(self.rows[last].qty);
             self.shrink(last, part);
             surplus -= part;
         }
         if surplus < 0 {
             let unseen = self.rows.iter().position(|r| at_level(r) && r.kind == Kind::Ours && !r.seen);
-            let segment = Row::recorded(OrderId(0), side, price, -surplus, Kind::Segment);
-            self.arrive(segment, unseen, Party::Market, out);
+            let end = unseen.unwrap_or(self.rows.len());
+            // A segment is cut only where ours stands: growth right behind one makes it larger.
+            match (0..end).rev().find(|&i| at_level(&self.rows[i])) {
+                Some(i) if self.rows[i].kind == Kind::Segment => self.rows[i].qty -= surplus,
+                _ => self.rows.insert(end, Row::recorded(OrderId(0), side, price, -surplus, Kind::Segment)),
+            }
         }
         for row in self.rows.iter_mut().filter(|r| at_level(r)) {
             row.seen = true;
         }
+        let free: i64 = self.rows.iter().filter(|r| segment_here(r)).map(|r| r.qty - r.taken).sum();
+        let mut given = self.fill_crossed(side, price, free, Party::Market, out);
+        for row in self.rows.iter_mut().filter(|r| segment_here(r)) {
+            let part = given.min(row.qty - row.taken);
+            row.taken += part;
+            given -= part;
+        }
+    }
+
+    /// The best price of a side has moved. What was shown at better prices is gone. What was shown at worse ones is
+    /// remembered where ours stands in its queue, or has taken from it.
+    fn forget_segments(&mut self, side: Side, best: Ticks) {
+        let needed: Vec<Ticks> = self
+            .rows
+            .iter()
+            .filter(|r| r.side == side && (r.kind == Kind::Ours || (r.kind == Kind::Segment && r.taken > 0)))
+            .map(|r| r.price)
+            .collect();
+        self.rows.retain(|r| {
+            r.kind != Kind::Segment
+                || r.side != side
+                || r.price == best
+                || (better(side, best, r.price) && needed.contains(&r.price))
+        });
     }
 }

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cift.domain.duration import Duration, duration_ns
 from cift.errors import InvalidParameter, NotSupported
+from cift.sim.fingerprint import digest_of
 from cift.sim.record import RunRecord
 from cift.sim.run import DEFAULT_CHUNK_ROWS, RunError, RunSpec, run
 from cift.sim.venue import Fees, Latency, Venue
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from cift.data.view import Ticks
     from cift.research.statistics import Figure, Statistics
-    from cift.research.sweep import Sweep
+    from cift.research.sweep import Maximize, Sweep, SweepProgress, Trial
 
 __all__ = ["Backtest", "Fees", "Latency", "Result", "Venue", "load"]
 
@@ -44,21 +45,9 @@ class Result(Mapping[str, Any]):
     @cached_property
     def stats(self) -> Statistics:
         """The figures of the run, under the labels of backtesting.py, and then our own."""
-        from cift.research.statistics import statistics
+        from cift.research.sweep import statistics_of
 
-        record = self.record
-        return statistics(
-            equity=record.equity,
-            trades=record.trades,
-            fills=record.fills,
-            orders=record.orders,
-            start_ns=record.start_ns,
-            end_ns=record.end_ns,
-            initial_cash=record.cash,
-            currency=record.currency,
-            calendar=record.calendar,
-            mids=record.marks.rename({"price": "mid"}),
-        )
+        return statistics_of(self.record)
 
     def __getitem__(self, label: str) -> Figure:
         return self.stats[label]
@@ -157,7 +146,7 @@ class Result(Mapping[str, Any]):
             symbols=record.symbols,
             venue=record.venue_text,
             digest=record.digest,
-            fingerprint=_fingerprint_id(record.fingerprint),
+            fingerprint=digest_of(record.fingerprint),
             leading=self.stats.leading,
             rows=self.stats.rows,
             notes=[*record.notes, *self.stats.notes],
@@ -201,7 +190,7 @@ class Result(Mapping[str, Any]):
 
 PLAIN_FIELDS = (
     "strategy", "parameters", "symbols", "level", "start_ns", "end_ns", "calendar", "currency", "cash", "venue", "venue_text",
-    "digest", "fingerprint", "inputs", "rows", "anomalies", "notes", "error",
+    "digest", "fingerprint", "inputs", "rows", "anomalies", "notes", "error", "origin",
 )  # fmt: skip
 """The fields of a record that are saved as JSON."""
 
@@ -217,12 +206,6 @@ def load(path: str | Path) -> Result:
     meta, tables, journal = load_run(path)
     meta["symbols"], meta["notes"] = tuple(meta["symbols"]), tuple(meta["notes"])
     return Result(RunRecord(**meta, columns=tables, journal=journal))
-
-
-def _fingerprint_id(fingerprint: Mapping[str, Any]) -> str:
-    from cift.sim.fingerprint import digest_of
-
-    return digest_of(fingerprint)
 
 
 class Backtest:
@@ -288,6 +271,7 @@ class Backtest:
             chunk_rows=chunk_rows,
             clock_offset_ns=_clock_offset(data, clock_offset),
             read=_read_file,
+            origin=_origin(data, strategy),
         )
         self.partial: Result | None = None
         """What was recorded of the last run, where a handler raised or it was interrupted."""
@@ -324,38 +308,69 @@ class Backtest:
         executor: Executor | int | None = 1,
         constraint: Callable[[Any], bool] | None = None,
         progress: Progress = True,
-        **grid: Iterable[Any],
+        **grid: Iterable[Any] | Any,
     ) -> Sweep:
-        """Runs all combinations of parameter values.
+        """Runs all combinations of parameter values; as the last expression of a cell it shows the best of them.
 
         Args:
-            executor: any `concurrent.futures.Executor`; a number of worker processes; None: as many as processors.
+            executor: any `concurrent.futures.Executor`; a number of worker processes (1: serial, in this process); None: as
+                many as processors. The results are the same.
             constraint: keeps the combinations for which it is true; called with an object that has them as attributes.
+            progress: a bar where the sweep takes longer than a second, none, or a function of the trials done so far.
             grid: for each parameter the values to try.
+        Raises:
+            UnknownName, InvalidParameter: for what the strategy does not take; nothing has run then.
+            What the first trial raised, where all trials failed; one that fails among others is a row with its error.
         """
-        from cift.research.sweep import sweep
-
-        with _Bar(progress) as bar:
-            return sweep(self._spec, grid, executor=executor, constraint=constraint, progress=bar)
+        return self._trials(grid, executor, constraint, progress, None)
 
     def optimize(
         self,
         *,
-        maximize: str | Callable[[Any], float] = "Equity Final [$]",
+        maximize: Maximize = "Equity Final [$]",
         executor: Executor | int | None = 1,
         constraint: Callable[[Any], bool] | None = None,
         progress: Progress = True,
-        **grid: Iterable[Any],
+        **grid: Iterable[Any] | Any,
     ) -> Result:
-        """Runs all combinations and returns the Result of the best one.
+        """Runs all combinations and returns the Result of the best one; other arguments as in `sweep`.
 
         Args:
             maximize: a label of the statistics, or a function of them.
         Raises:
             NoData: where no combination has the figure.
         """
-        trials = self.sweep(executor=executor, constraint=constraint, progress=progress, **grid)
-        return self.run(progress=False, **trials.best(maximize))
+        trials = self._trials(grid, executor, constraint, progress, maximize)
+        best = trials.best(maximize)
+        if trials.record is not None:
+            return Result(trials.record)
+        return self.run(progress=False, **best)
+
+    def _trials(
+        self,
+        grid: Mapping[str, Any],
+        executor: Executor | int | None,
+        constraint: Callable[[Any], bool] | None,
+        progress: Progress,
+        maximize: Maximize | None,
+    ) -> Sweep:
+        from cift.report.summary import table_html
+        from cift.research.sweep import DEFAULT_MAXIMIZE, Sweep, score, sweep
+
+        class ShownSweep(Sweep):
+            """A sweep as a cell shows it."""
+
+            def _repr_html_(self) -> str:
+                headings, rows, caption = self.table()
+                return table_html(headings, rows, caption=caption)
+
+        asked = DEFAULT_MAXIMIZE if maximize is None else maximize
+        with _Bar(progress, unit=" trials") as bar:
+            told = None if bar is None else _best_so_far(bar, score(asked), asked)
+            found = sweep(
+                self._spec, grid, executor=executor, constraint=constraint, progress=told, maximize=maximize
+            )
+        return ShownSweep(found.trials, found.parameters, found.record)
 
 
 def _read_file(path: str) -> bytes:
@@ -374,28 +389,93 @@ def _clock_offset(data: Ticks, given: Duration | None) -> int:
     return smallest_clock_offset_ns(data)
 
 
-class _Bar:
-    """A progress bar that shows itself only where the work takes longer than a second."""
+def _origin(data: Ticks, strategy: type[Strategy]) -> dict[str, Any]:
+    """Where strategy and data were found, and with which versions: a saved run tells it, so that it can be run again."""
+    import sys
 
-    def __init__(self, progress: Progress) -> None:
+    from cift.data.runs import environment
+    from cift.data.selection import selection
+    from cift.sim.fingerprint import own_file
+
+    module = sys.modules.get(strategy.__module__)
+    file = None if module is None else own_file(module)
+    return {
+        "strategy": {"module": strategy.__module__, "class": strategy.__qualname__, "file": None if file is None else str(file)},
+        "data": selection(data),
+        "environment": environment(),
+    }
+
+
+def _best_so_far(bar: _Advance, score_of: Callable[[Trial], float | None], maximize: Maximize) -> SweepProgress:
+    """Tells a bar of each trial, and of the best figure until then."""
+    label = maximize if isinstance(maximize, str) else "score"
+    best: float | None = None
+
+    def told(done: int, total: int, trial: Trial) -> None:
+        nonlocal best
+        value = score_of(trial)
+        if value is not None and (best is None or value > best):
+            best = value
+        bar(done, total, "" if best is None else f"best {label} {best:,.6g}")
+
+    return told
+
+
+class _Advance(Protocol):
+    """Moves a bar: what is done, of how much, and what stands behind it."""
+
+    def __call__(self, done: int, total: int | None = None, beside: str = "") -> None: ...
+
+
+class _Bar:
+    """A progress bar that shows itself only where the work takes longer than a second and somebody can see it."""
+
+    def __init__(self, progress: Progress, unit: str = " rows") -> None:
         self._call = progress if callable(progress) else None
         self._shown = progress is True
+        self._unit = unit
         self._bar: Any = None
         self._began = 0.0
 
-    def __enter__(self) -> Callable[[int], None] | None:
+    def __enter__(self) -> _Advance | None:
         self._began = time.monotonic()
-        return self._call or (self._advance if self._shown else None)
+        if self._call is not None:
+            return self._tell
+        return self._advance if self._shown else None
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
 
-    def _advance(self, done: int) -> None:
+    def _tell(self, done: int, total: int | None = None, beside: str = "") -> None:  # noqa: ARG002
+        if self._call is not None:
+            self._call(done)
+
+    def _advance(self, done: int, total: int | None = None, beside: str = "") -> None:
         if self._bar is None:
             if time.monotonic() - self._began < 1.0:
                 return
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(unit=" rows", unit_scale=True, leave=False)
+            if not _can_be_seen():
+                self._shown = False
+                return
+            self._bar = _tqdm()(unit=self._unit, unit_scale=total is None, total=total, leave=False)
+        if beside:
+            self._bar.set_postfix_str(beside, refresh=False)
         self._bar.update(done - self._bar.n)
+
+
+def _can_be_seen() -> bool:
+    """Whether a bar has an eye on it: a terminal, or a notebook."""
+    import sys
+
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def _tqdm() -> Any:
+    import warnings
+
+    with warnings.catch_warnings():
+        # Without ipywidgets it falls back to text, and warns.
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
+    return tqdm

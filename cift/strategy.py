@@ -7,7 +7,6 @@ class serves notebook, sweep and live.
 from __future__ import annotations
 
 import difflib
-import inspect
 import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
@@ -134,7 +133,7 @@ def _plain(value: Any) -> Any:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f"; did you mean {near[0]!r}?" if near else "."
 
 
 class Strategy:
@@ -211,17 +210,6 @@ class Strategy:
     def handlers(self) -> dict[str, Callable[..., None]]:
         """The handlers that this strategy has, bound, by name."""
         return {name: getattr(self, name) for name in HANDLERS if callable(getattr(type(self), name, None))}
-
-    @classmethod
-    def source_text(cls) -> str:
-        """The text of the class, from its module or notebook cell; where none is left, its compiled code."""
-        try:
-            return inspect.getsource(cls)
-        except (OSError, TypeError):
-            codes = ((name, getattr(value, "__code__", None)) for name, value in sorted(vars(cls).items()))
-            return "\n".join(
-                f"{name}:{code.co_code.hex()}:{code.co_consts!r}:{code.co_names!r}" for name, code in codes if code is not None
-            )
 
     def setup(self) -> None:
         """Declares indicators and conditions. Nothing has happened yet: verbs and views do not work here."""

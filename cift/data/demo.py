@@ -5,7 +5,9 @@ The compiled generator lets orders come, go and trade through the matching engin
 equal rows on every machine. A generated day is one session from 09:30 to 16:00 UTC on a venue without holidays or time zones
 (calendar "24/7"); it opens with a clear and the resting book.
 
-What such a day looks like, and what it lacks, is described in the guide; `tests/data/test_demo.py` checks the figures.
+Returns have fat tails, volatility and the signs of trades cluster and are slowly forgotten, volume has the shape of a U;
+`tests/data/test_demo.py` states and checks each. The market has no auctions, no hidden orders and no news, and nobody in it
+learns: what earns money here says nothing about a real venue.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from cift.data.columns import RawColumns
     from cift.domain.chunk import SchemaName
 
-GENERATOR_VERSION: Final = 1
+GENERATOR_VERSION: Final = 2
 """Rises whenever the generator makes other rows of the same seed, so that a stored demo market is made anew."""
 
 DEMO_SYMBOL: Final = "DEMO.SIM"

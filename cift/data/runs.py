@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import platform
 import tempfile
 import zipfile
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,22 @@ if TYPE_CHECKING:
 FORMAT = "cift run 1"
 META = "record.json"
 JOURNAL = "journal.bin"
+
+
+@cache
+def _environment() -> dict[str, str]:
+    found = {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine()}
+    for name in ("cift-markets", "numpy", "numba", "polars", "pyarrow"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def environment() -> dict[str, str]:
+    """Interpreter, platform and versions of the libraries that a run uses, for `cift verify` to compare."""
+    return dict(_environment())
 
 
 def read_file(path: str) -> bytes:

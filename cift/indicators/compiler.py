@@ -239,17 +239,18 @@ def cache_key(update: Callable[..., Any], signature: Signature, source: str) -> 
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels are kept: `$CIFT_CACHE_DIR/kernels`, else a folder of the platform's user cache."""
-    given = os.environ.get("CIFT_CACHE_DIR")
-    if given:
-        return Path(given) / "kernels"
+    """Where compiled kernels are kept: `kernels` in `$CIFT_CACHE`, else in the package's folder of the user's cache."""
+    override = os.environ.get("CIFT_CACHE")
+    if override:
+        return Path(override).expanduser() / "kernels"
     if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return base / "cift" / "kernels"
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "cift" / "Cache" / "kernels"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "cift" / "kernels"
+    base = os.environ.get("XDG_CACHE_HOME")
+    # The convention asks to ignore a relative path.
+    return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache") / "cift" / "kernels"
 
 
 def read_kept(path: Path) -> tuple[str, bytes] | None:

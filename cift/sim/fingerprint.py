@@ -6,11 +6,13 @@ import ast
 import hashlib
 import inspect
 import json
+import linecache
 import sys
 import sysconfig
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from cift import _sim
@@ -26,22 +28,32 @@ def digest_of(parts: Mapping[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=32).hexdigest()
 
 
-def code_hash(strategy_class: type, class_source: str) -> str:
+def code_hash(strategy: type) -> str:
     """Hash of the code that decides: the class, its module, and all that these import outside the installed packages.
 
-    A class of a notebook or of the prompt has no module file: its own text counts, and the text of the functions and classes
-    of that place which it names.
+    A class of a notebook or of the prompt has no module file: its own text counts, and the text of what it names there. The
+    name under which its module was loaded does not count: a file has one hash, run as a script or imported.
     """
-    module = sys.modules.get(strategy_class.__module__)
-    texts = {f"class {strategy_class.__qualname__}": class_source}
-    if module is None or _own_file(module) is None:
-        texts.update(_named_here(strategy_class, class_source))
+    module = sys.modules.get(strategy.__module__)
+    texts = {f"class {strategy.__qualname__}": class_text(strategy)}
+    if module is None or own_file(module) is None:
+        texts.update(_named_here(strategy, texts[f"class {strategy.__qualname__}"]))
     else:
-        texts.update(_module_texts(module))
-    for base in strategy_class.__mro__[1:]:
+        own = _module_texts(module)
+        texts["module"] = own.pop(module.__name__)
+        texts.update(own)
+    for base in strategy.__mro__[1:]:
         if base.__module__.split(".")[0] not in ("cift", "builtins", "abc", "typing"):
-            texts[f"class {base.__qualname__}"] = _text_of(base)
+            texts[f"class {base.__qualname__}"] = class_text(base)
     return digest_of(texts)
+
+
+def class_text(cls: type) -> str:
+    """The text of a class, from its module or its notebook cell; where neither is left, its compiled code."""
+    try:
+        return inspect.getsource(cls)
+    except (OSError, TypeError):
+        return _cell_text(cls) or "\n".join(_compiled(name, code) for name, code in _codes(cls))
 
 
 def engine_hash() -> str:
@@ -49,14 +61,49 @@ def engine_hash() -> str:
     return str(_sim.ENGINE_HASH)
 
 
+def _codes(cls: type) -> Iterator[tuple[str, CodeType]]:
+    """The compiled code of a class's own methods, by name."""
+    for name, value in sorted(vars(cls).items()):
+        function = getattr(value, "__func__", getattr(value, "fget", value))
+        code = getattr(function, "__code__", None)
+        if code is not None and getattr(function, "__module__", None) == cls.__module__:
+            yield name, code
+
+
+def _cell_text(cls: type) -> str | None:
+    """The text of a class of a notebook cell: a kernel keeps the lines of each cell for tracebacks."""
+    for _, code in _codes(cls):
+        lines = linecache.getlines(code.co_filename)
+        try:
+            tree = ast.parse("".join(lines))
+        except SyntaxError:
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and node.name == cls.__name__:
+                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                last = node.end_lineno or node.lineno
+                if first <= code.co_firstlineno <= last:
+                    return textwrap.dedent("".join(lines[first - 1 : last]))
+    return None
+
+
+def _compiled(name: str, code: CodeType) -> str:
+    """Compiled code as text without addresses or places, so that equal code has equal text."""
+    nested = [_compiled(name, value) if isinstance(value, CodeType) else repr(value) for value in code.co_consts]
+    return f"{name}:{code.co_code.hex()}:{nested!r}:{code.co_names!r}:{code.co_varnames!r}"
+
+
 def _text_of(thing: Any) -> str:
+    if inspect.isclass(thing):
+        return class_text(thing)
     try:
         return inspect.getsource(thing)
     except (OSError, TypeError):
-        return repr(thing)
+        code = getattr(thing, "__code__", None)
+        return repr(thing) if code is None else _compiled(thing.__name__, code)
 
 
-def _own_file(module: ModuleType) -> Path | None:
+def own_file(module: ModuleType) -> Path | None:
     """The file of a module that is the user's own, not an installed one."""
     name = getattr(module, "__file__", None)
     if name is None or module.__name__.split(".")[0] == "cift":
@@ -73,7 +120,7 @@ def _module_texts(module: ModuleType) -> dict[str, str]:
     waiting = [module]
     while waiting:
         current = waiting.pop()
-        path = _own_file(current)
+        path = own_file(current)
         if path is None or current.__name__ in texts:
             continue
         text = path.read_text(encoding="utf-8")
@@ -97,24 +144,29 @@ def _imported(text: str, module: ModuleType) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def _named_here(strategy_class: type, class_source: str) -> dict[str, str]:
-    """The text of functions, classes and plain values of the same place that a class names, and that those name in turn."""
-    module = sys.modules.get(strategy_class.__module__)
+def _named_here(strategy: type, text: str) -> dict[str, str]:
+    """What a class without a module file names, and what that names in turn.
+
+    Functions, classes and plain values of the same place count by their text; of the user's own modules the whole module
+    counts.
+    """
+    module = sys.modules.get(strategy.__module__)
     place: Mapping[str, Any] = vars(module) if module is not None else {}
     texts: dict[str, str] = {}
-    waiting = list(_names(class_source))
+    waiting = list(_names(text))
     while waiting:
         name = waiting.pop()
-        if name in texts or name not in place or place[name] is strategy_class:
+        if name in texts or name not in place or place[name] is strategy:
             continue
         value = place[name]
-        if getattr(value, "__module__", None) == strategy_class.__module__ and (
-            inspect.isfunction(value) or inspect.isclass(value)
-        ):
+        home = value if inspect.ismodule(value) else sys.modules.get(getattr(value, "__module__", None) or "")
+        if isinstance(value, (int, float, str, bytes, bool, tuple, frozenset)):
+            texts[name] = repr(value)
+        elif home is module and (inspect.isfunction(value) or inspect.isclass(value)):
             texts[name] = _text_of(value)
             waiting += _names(texts[name])
-        elif isinstance(value, (int, float, str, bytes, bool, tuple, frozenset)):
-            texts[name] = repr(value)
+        elif home is not None and home is not module and own_file(home) is not None:
+            texts.update(_module_texts(home))
     return texts
 
 

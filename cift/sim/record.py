@@ -31,6 +31,7 @@ class RunRecord:
         journal: the bytes of the journal. inputs: how many it numbers.
         rows: rows delivered, by symbol and schema. anomalies: records that did not fit the book, by kind.
         notes: sentences that the reader should see. error: what ended the run early, None otherwise.
+        origin: where strategy and data were found, and with which versions, for whoever runs it again.
     """
 
     strategy: str
@@ -53,6 +54,7 @@ class RunRecord:
     anomalies: Mapping[str, int]
     notes: tuple[str, ...] = field(default=())
     error: str | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def fills(self) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,8 @@ class RunSpec:
         clock_offset_ns: added to times of receipt, for a receiving clock that is behind.
         read: how `Strategy.read` gets a file.
         progress: called with the rows delivered so far.
+        code: hash of the strategy's code, where it was taken already: a class that travelled to a worker left its text behind.
+        origin: where strategy and data were found, as plain values; goes into the record as it is.
     """
 
     ticks: Any
@@ -48,6 +50,8 @@ class RunSpec:
     clock_offset_ns: int = 0
     read: Callable[[str], bytes] | None = None
     progress: Callable[[int], None] | None = None
+    code: str | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RunError(Exception):
@@ -160,7 +164,7 @@ def fingerprint_of(spec: RunSpec) -> dict[str, Any]:
     return {
         "data": {f"{feed.symbol} {feed.schema}": feed.content_hash for feed in spec.ticks.feeds},
         "period": [spec.ticks.start_ns, spec.ticks.end_ns],
-        "code": code_hash(strategy, values.source_text()),
+        "code": spec.code if spec.code is not None else code_hash(strategy),
         "parameters": {name: getattr(values, name) for name in strategy.parameters},  # type: ignore[attr-defined]
         "venue": spec.venue.to_dict(),
         "cash": str(to_decimal(spec.cash, "cash")),
@@ -231,5 +235,6 @@ def _record(spec: RunSpec, compiled: Any, seated: Any, fingerprint: dict[str, An
         anomalies=anomalies,
         notes=tuple(notes),
         error=None if error is None else f"{type(error).__name__}: {error}",
+        origin=spec.origin,
     )
 

@@ -116,7 +116,7 @@ fn quotes() -> Columns {
 
 fn push(simulation: &mut Simulation, source: u16, c: &Columns, from: usize) -> bool {
     let to = (from + CHUNK).min(c.ts.len());
-    if from == to {
+    if from >= to {
         simulation.end(source);
         return false;
     }

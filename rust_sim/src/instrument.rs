@@ -34,16 +34,20 @@ impl Step {
     #[inline]
     pub fn count(self, value: f64) -> Result<i64, OffStep> {
         let steps = value * self.den as f64 / self.num as f64;
-        let nearest = steps.round();
-        if nearest.abs() < EXACT && (steps - nearest).abs() <= TOLERANCE.max(steps.abs() * 4.0 * f64::EPSILON) {
-            return Ok(nearest as i64);
+        // Rounds by a conversion, half away from zero: a call of `round` costs more than all the rest. NaN becomes 0.
+        let whole = steps as i64;
+        let rest = steps - whole as f64;
+        let nearest = whole.saturating_add(i64::from(rest >= 0.5) - i64::from(rest <= -0.5));
+        let off = (steps - nearest as f64).abs();
+        if steps.abs() < EXACT && off <= TOLERANCE.max(steps.abs() * 4.0 * f64::EPSILON) {
+            return Ok(nearest);
         }
         if !value.is_finite() {
             Err(OffStep::NotFinite)
-        } else if nearest.abs() >= EXACT {
+        } else if steps.abs() >= EXACT {
             Err(OffStep::OutOfRange)
         } else {
-            Err(OffStep::Between(steps.floor() as i64))
+            Err(OffStep::Between(whole - i64::from(rest < 0.0)))
         }
     }
 

@@ -211,6 +211,10 @@ impl Ladder {
     }
 
     fn first_from_block(&self, number: i64) -> Option<(i64, Place)> {
+        // Without this, a side that empties and fills again would look through all its idle blocks each time.
+        if self.levels == 0 {
+            return None;
+        }
         self.order.range(number..).find_map(|(&number, &block)| {
             let filled = self.blocks.at(block).filled;
             let index = filled.trailing_zeros();

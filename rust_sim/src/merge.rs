@@ -1,15 +1,12 @@
 //! The total order of what happens next: (time, kind, source rank). A winner tree over any number of queues.
 
-/// When something is due: time in nanoseconds, then kind and rank packed so that the smaller goes first.
+/// When something is due: time in nanoseconds, then kind and rank. Packed so that one comparison decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Due {
-    pub(crate) ts: i64,
-    pub(crate) order: u32,
-}
+pub(crate) struct Due(u128);
 
 impl Due {
     /// Nothing is due.
-    pub(crate) const NEVER: Due = Due { ts: i64::MAX, order: u32::MAX };
+    pub(crate) const NEVER: Due = Due(u128::MAX);
 }
 
 /// Kinds of the total order, first to last at one time.
@@ -24,39 +21,50 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    #[inline]
     pub(crate) fn due(self, ts: i64, rank: u16) -> Due {
-        Due { ts, order: (self as u32) << 16 | u32::from(rank) }
+        // With the sign bit turned over, signed times compare like unsigned ones.
+        let time = (ts as u64) ^ (1 << 63);
+        Due(u128::from(time) << 64 | (self as u128) << 16 | u128::from(rank))
     }
 }
 
-/// Finds the queue whose head is due first, in time logarithmic in the number of queues.
+/// Up to this many queues are simply looked through: that is quicker than keeping a tree.
+const FEW: usize = 8;
+
+/// Finds the queue whose head is due first: by a look at each where they are few, else in a tree of winners.
 #[derive(Clone, Debug)]
 pub(crate) struct Merge {
     heads: Vec<Due>,
-    /// Winners: node 1 is the root, the children of n are 2n and 2n + 1, leaves follow the inner nodes.
+    /// Winners: node 1 is the root, the children of n are 2n and 2n + 1, leaves follow the inner nodes. Empty where
+    /// the queues are few.
     winners: Vec<u32>,
-    width: usize,
 }
 
 impl Merge {
     pub(crate) fn new(queues: usize) -> Self {
-        let width = queues.next_power_of_two().max(2);
+        if queues <= FEW {
+            return Merge { heads: vec![Due::NEVER; FEW], winners: Vec::new() };
+        }
+        let width = queues.next_power_of_two();
         let mut winners = vec![0; width * 2];
-        for (leaf, slot) in winners[width..].iter_mut().enumerate() {
-            *slot = leaf as u32;
+        for node in (1..width * 2).rev() {
+            winners[node] = if node >= width { (node - width) as u32 } else { winners[node * 2] };
         }
-        let mut merge = Merge { heads: vec![Due::NEVER; width], winners, width };
-        for queue in 0..queues {
-            merge.set(queue, Due::NEVER);
-        }
-        merge
+        Merge { heads: vec![Due::NEVER; width], winners }
     }
 
     /// Says when the head of a queue is due.
     #[inline]
     pub(crate) fn set(&mut self, queue: usize, due: Due) {
         self.heads[queue] = due;
-        let mut node = (self.width + queue) / 2;
+        if !self.winners.is_empty() {
+            self.play(queue);
+        }
+    }
+
+    fn play(&mut self, queue: usize) {
+        let mut node = (self.heads.len() + queue) / 2;
         while node >= 1 {
             let (left, right) = (self.winners[node * 2], self.winners[node * 2 + 1]);
             let right_first = self.heads[right as usize] < self.heads[left as usize];
@@ -73,8 +81,16 @@ impl Merge {
     /// The queue that is due first.
     #[inline]
     pub(crate) fn first(&self) -> (usize, Due) {
-        let queue = self.winners[1] as usize;
-        (queue, self.heads[queue])
+        if let Some(&winner) = self.winners.get(1) {
+            return (winner as usize, self.heads[winner as usize]);
+        }
+        let mut first = (0, self.heads[0]);
+        for (queue, &due) in self.heads.iter().enumerate().skip(1) {
+            if due < first.1 {
+                first = (queue, due);
+            }
+        }
+        first
     }
 }
 

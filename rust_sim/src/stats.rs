@@ -113,52 +113,98 @@ pub struct PositionStats {
     pub shortest: i64,
 }
 
-/// Adds up fills given as side, price in ticks and size in lots. Positions are at average cost; the cost share of a
-/// partial close is rounded half to even and the remainder stays with the position.
-pub fn position_stats(fills: impl IntoIterator<Item = (Side, i64, i64)>) -> Option<PositionStats> {
-    let mut stats = PositionStats::default();
-    let (mut cost, mut paid, mut received, mut realised) = (0_i128, 0_i128, 0_i128, 0_i128);
-    for (side, price, qty) in fills {
-        let value = i128::from(price) * i128::from(qty);
-        match side {
-            Side::Buy => {
-                stats.bought = stats.bought.checked_add(qty)?;
-                paid += value;
-            }
-            Side::Sell => {
-                stats.sold = stats.sold.checked_add(qty)?;
-                received += value;
-            }
-        }
-        let held = stats.position;
+/// Adds up fills one by one. Positions are at average cost; the cost share of a partial close is rounded half to even and
+/// the remainder stays with the position.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PositionSums {
+    position: i64,
+    /// Size bought and sold.
+    lots: [i64; 2],
+    /// Value bought and sold, in ticks times lots.
+    values: [i128; 2],
+    cost: i128,
+    realised: i128,
+    fills: usize,
+    longest: i64,
+    shortest: i64,
+}
+
+impl PositionSums {
+    /// Adds a fill of a positive size; None where a size exceeds 64 bits, and then the sums are void.
+    #[inline]
+    pub fn add(&mut self, side: Side, price: i64, qty: i64) -> Option<()> {
+        let at = side as usize;
+        self.lots[at] = self.lots[at].checked_add(qty)?;
+        // The sizes of a side fit 63 bits together and a price 63, so no sum of values exceeds 127.
+        self.values[at] += i128::from(price) * i128::from(qty);
+        let held = self.position;
         let signed = side.sign() * qty;
-        stats.position = held.checked_add(signed)?;
+        self.position = held.checked_add(signed)?;
         if held == 0 || (held > 0) == (signed > 0) {
-            cost += i128::from(signed) * i128::from(price);
+            self.cost += i128::from(signed) * i128::from(price);
         } else {
             let closing = qty.min(held.abs());
-            let share = if closing == held.abs() {
-                cost
-            } else {
-                divide_half_even(cost * i128::from(closing), i128::from(held.abs()))
-            };
-            realised += i128::from(held.signum() * closing) * i128::from(price) - share;
-            cost += i128::from(signed + held.signum() * closing) * i128::from(price) - share;
+            let share = cost_share(self.cost, closing, held.abs());
+            let closed = held.signum() * closing;
+            self.realised += i128::from(closed) * i128::from(price) - share;
+            self.cost += i128::from(signed + closed) * i128::from(price) - share;
         }
-        stats.longest = stats.longest.max(stats.position);
-        stats.shortest = stats.shortest.min(stats.position);
-        stats.fills += 1;
+        self.longest = self.longest.max(self.position);
+        self.shortest = self.shortest.min(self.position);
+        self.fills += 1;
+        Some(())
     }
-    let mean = |sum: i128, qty: i64| (qty != 0).then(|| sum as f64 / qty as f64);
-    stats.average_price = mean(cost, stats.position);
-    stats.average_buy = mean(paid, stats.bought);
-    stats.average_sell = mean(received, stats.sold);
-    stats.realised = i64::try_from(realised).ok()?;
-    Some(stats)
+
+    /// What was added so far; None where the profit exceeds 64 bits.
+    pub fn stats(&self) -> Option<PositionStats> {
+        let mean = |sum: i128, qty: i64| (qty != 0).then(|| sum as f64 / qty as f64);
+        let [bought, sold] = self.lots;
+        Some(PositionStats {
+            position: self.position,
+            bought,
+            sold,
+            average_price: mean(self.cost, self.position),
+            average_buy: mean(self.values[Side::Buy as usize], bought),
+            average_sell: mean(self.values[Side::Sell as usize], sold),
+            realised: i64::try_from(self.realised).ok()?,
+            fills: self.fills,
+            longest: self.longest,
+            shortest: self.shortest,
+        })
+    }
+}
+
+/// The part of a cost that goes with `closing` of `held` lots, half to even. One division of 64 bits where that suffices.
+#[inline]
+fn cost_share(cost: i128, closing: i64, held: i64) -> i128 {
+    if closing == held {
+        return cost;
+    }
+    let narrow = i64::try_from(cost).ok().and_then(|cost| cost.checked_mul(closing));
+    let Some(scaled) = narrow else {
+        return divide_half_even(cost * i128::from(closing), i128::from(held));
+    };
+    let (quotient, rest) = (scaled.div_euclid(held), scaled.rem_euclid(held));
+    let up = match rest.cmp(&(held - rest)) {
+        std::cmp::Ordering::Less => 0,
+        std::cmp::Ordering::Greater => 1,
+        std::cmp::Ordering::Equal => quotient & 1,
+    };
+    i128::from(quotient + up)
+}
+
+/// Adds up fills given as side, price in ticks and size in lots; see [`PositionSums`].
+pub fn position_stats(fills: impl IntoIterator<Item = (Side, i64, i64)>) -> Option<PositionStats> {
+    let mut sums = PositionSums::default();
+    for (side, price, qty) in fills {
+        sums.add(side, price, qty)?;
+    }
+    sums.stats()
 }
 
 /// The Sharpe ratio of periodic returns over a riskless rate of zero: mean over standard deviation (of the sample,
-/// n - 1), times the root of the periods in a year. None with fewer than two returns or without variation.
+/// n - 1), times the root of the periods in a year. NaN is no observation. None with fewer than two returns or without
+/// variation.
 ///
 /// Source: Sharpe (1994), "The Sharpe Ratio", Journal of Portfolio Management 21(1). The sums run in input order.
 pub fn sharpe(returns: &[f64], periods_per_year: f64) -> Option<f64> {
@@ -167,6 +213,10 @@ pub fn sharpe(returns: &[f64], periods_per_year: f64) -> Option<f64> {
         return None;
     }
     let mean = lanes(returns, |x| x) / n as f64;
+    if mean.is_nan() && returns.iter().any(|x| x.is_nan()) {
+        let seen: Vec<f64> = returns.iter().copied().filter(|x| !x.is_nan()).collect();
+        return sharpe(&seen, periods_per_year);
+    }
     let squares = lanes(returns, |x| (x - mean) * (x - mean));
     let deviation = (squares / (n - 1) as f64).sqrt();
     // A constant series leaves only rounding: relative to the mean that is nothing.
@@ -245,6 +295,18 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn a_narrow_cost_share_is_the_wide_one(cost in any::<i64>(), held in 2i64..i64::MAX, part in 1u32..1_000) {
+            let closing = (held / i64::from(part)).clamp(1, held - 1);
+            let wide = divide_half_even(i128::from(cost) * i128::from(closing), i128::from(held));
+            prop_assert_eq!(cost_share(i128::from(cost), closing, held), wide);
+            let small = i128::from(cost % 1_000_000);
+            let (closing, held) = (closing % 99 + 1, held % 99 + 101);
+            prop_assert_eq!(cost_share(small, closing, held), divide_half_even(small * i128::from(closing), i128::from(held)));
+        }
+    }
+
     #[test]
     fn a_sharpe_ratio_by_hand() {
         let returns = [0.01, -0.02, 0.03, 0.0, 0.01];
@@ -254,5 +316,8 @@ mod tests {
         assert!((sharpe(&returns, 252.0).unwrap() - expected).abs() < 1e-12);
         assert_eq!(sharpe(&[0.01], 252.0), None);
         assert_eq!(sharpe(&[0.01; 9], 252.0), None);
+        let gaps = [f64::NAN, 0.01, -0.02, f64::NAN, 0.03, 0.0, 0.01];
+        assert_eq!(sharpe(&gaps, 252.0), sharpe(&returns, 252.0));
+        assert_eq!(sharpe(&[f64::NAN; 3], 252.0), None);
     }
 }

@@ -18,6 +18,7 @@ from cift._sim import Market
 from cift.data import demo
 from cift.data.catalog import Catalog
 from cift.data.demo import cache_folder, demo_catalog, generate
+from cift.data.manifest import FORMAT_VERSION
 from cift.domain.instrument import Instrument
 from cift.domain.schemas import CHUNK_DTYPES, LAST, SCHEMAS
 from cift.errors import CatalogError, InvalidParameter, OffTickPrice
@@ -103,8 +104,7 @@ def volatility_memory(day: Day) -> tuple[float, float, float]:
     x = np.linspace(-1, 1, len(returns))
     calm = returns / np.sqrt(0.55 + 1.35 * x**2)
     near, further, far = (
-        float(np.mean([autocorrelation(calm, lag) for lag in lags]))
-        for lags in (range(1, 4), range(8, 13), range(25, 36))
+        float(np.mean([autocorrelation(calm, lag) for lag in lags])) for lags in (range(1, 4), range(8, 13), range(25, 36))
     )
     return near, further, far
 
@@ -243,11 +243,12 @@ def test_prices_and_sizes_are_the_floats_of_their_decimals(tmp_path: Path) -> No
 
 def test_a_market_that_cannot_be_made_says_why() -> None:
     good: dict[str, Any] = {"seed": 1, "events": 10, "start_ns": START_NS, "end_ns": END_NS, **CENTS}
-    for wrong, words in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"end_ns": START_NS}, "end after it begins"),
         ({"price_ticks": 12}, "between 1000 and"),
         ({"tick": (0, 100)}, "tick must be a fraction of two positive numbers"),
-    ]:
+    ]
+    for wrong, words in cases:
         with pytest.raises(InvalidParameter, match=words):
             Market(**{**good, **wrong})
     with pytest.raises(InvalidParameter, match="at least 1"):
@@ -287,10 +288,12 @@ def test_a_day_that_cannot_be_made_says_why(tmp_path: Path, wrong: dict[str, Any
 
 # ------------------------------------------------------------------ the demo catalog
 
+FOLDER = f"demo-{demo.GENERATOR_VERSION}-{FORMAT_VERSION}"
+
 DEMO_HASHES = {
-    "mbo": "a606448f9f7c81a5",
-    "quotes": "9c2314c97c028297",
-    "trades": "0d4a5d4a441449b1",
+    "mbo": "7998f921cf7d4da9",
+    "quotes": "05c945da51256106",
+    "trades": "404112c9e65dec4f",
 }
 """Of row values, the same on every machine. Where they change, `GENERATOR_VERSION` must rise."""
 
@@ -317,7 +320,7 @@ def test_the_demo_market_is_made_once_and_silently(cache: Path, capfd: pytest.Ca
     first = demo_catalog()
     stamps = {path: path.stat().st_mtime_ns for path in first.path.rglob("*") if path.is_file()}
     second = demo_catalog()
-    assert first.path == second.path == cache / "demo-1-1"
+    assert first.path == second.path == cache / FOLDER
     assert stamps == {path: path.stat().st_mtime_ns for path in second.path.rglob("*") if path.is_file()}
     assert capfd.readouterr() == ("", "")
     view = second.ticks("DEMO.SIM", "2026-01-05")
@@ -349,21 +352,21 @@ def test_a_damaged_demo_market_is_made_anew(cache: Path, damage: str) -> None:
     again = demo_catalog()
     assert again.verify() == 3
     assert hashes(again) == DEMO_HASHES
-    assert sorted(path.name for path in cache.iterdir()) == ["demo-1-1", "demo-1-1.lock"]
+    assert sorted(path.name for path in cache.iterdir()) == [FOLDER, f"{FOLDER}.lock"]
 
 
 def test_what_a_killed_process_left_is_removed(cache: Path) -> None:
-    left_over = cache / "demo-1-1.0badcafe.tmp" / "mbo"
+    left_over = cache / f"{FOLDER}.0badcafe.tmp" / "mbo"
     left_over.mkdir(parents=True)
     demo_catalog()
-    assert sorted(path.name for path in cache.iterdir()) == ["demo-1-1", "demo-1-1.lock"]
+    assert sorted(path.name for path in cache.iterdir()) == [FOLDER, f"{FOLDER}.lock"]
 
 
 def test_processes_that_start_at_once_share_one_market(cache: Path) -> None:
     code = "from cift.data.demo import demo_catalog; print(demo_catalog().verify())"
     runs = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert [run.communicate()[0].strip() for run in runs] == ["3", "3", "3"]
-    assert sorted(path.name for path in cache.iterdir()) == ["demo-1-1", "demo-1-1.lock"]
+    assert sorted(path.name for path in cache.iterdir()) == [FOLDER, f"{FOLDER}.lock"]
 
 
 def test_a_cache_that_cannot_be_written_says_what_to_do(cache: Path) -> None:

@@ -10,5 +10,5 @@ import pytest
 @pytest.fixture(scope="session", autouse=True)
 def kernels_kept_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CIFT_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("CIFT_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield

@@ -22,7 +22,7 @@ def run_python(code: str, cache: Path, **environment: str) -> str:
     """The output of a fresh interpreter."""
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
-        env={**os.environ, "CIFT_CACHE_DIR": str(cache), **environment},
+        env={**os.environ, "CIFT_CACHE": str(cache), **environment},
         capture_output=True,
         text=True,
         check=False,

@@ -23,7 +23,7 @@ ids from 2**63 up, one per correction. `ts_event` is the receive time (the excha
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -62,6 +62,8 @@ DIGITS_MAX = 20
 """Prices and amounts have no more digits than this before or after the point."""
 TRADE_WAIT_NS = 60 * 1_000_000_000
 """How long a print made at a creation waits for the trade message that confirms it."""
+NEAR = 1_000
+"""A trade message confirms a print whose size differs by less than one part in so many."""
 
 Level = tuple[int, int]
 """Side (raw code) and price in ticks."""
@@ -139,6 +141,8 @@ class _Resting:
     side: int
     price: int
     size: int
+    foreseen: int = field(default=0, compare=False)
+    """Fills made at a creation that the order's own messages have still to confirm."""
 
 
 @dataclass
@@ -160,7 +164,6 @@ class _Replay:
 
     def __post_init__(self) -> None:
         self.tally = Tally(self.source)
-        self.waiting: Counter[tuple[int, int]] = Counter()
 
     def batches(self, numbered: Iterator[tuple[int, str]]) -> Iterator[RawColumns]:
         """The records of all messages, in batches of raw columns."""
@@ -176,7 +179,7 @@ class _Replay:
                 raise DataError(f"{self._where()}: {text[:80]!r} is no {kind}: {error}") from None
             if self.records.full():
                 yield self.records.take()
-        self.tally.counts["prints_without_trade"] = sum(self.waiting.values())
+        self.tally.counts["prints_without_trade"] += len(self.printed)
         yield self.records.take()
 
     def notes(self) -> Iterator[str]:
@@ -280,14 +283,15 @@ class _Replay:
             self._emit(ts_event, TRADE, side, maker.price, taken, order_id, 0)
             self._emit(ts_event, FILL, maker.side, maker.price, taken, maker_id, 0)
             self._emit(ts_event, CANCEL, maker.side, maker.price, taken, maker_id, last)
-            self.waiting[maker.price, taken] += 1
             self.printed.append((ts_event, maker.price, taken))
+            maker.foreseen += 1
             self._reduce(maker_id, taken)
         if makers:
             self.tally.counts["crossing_orders"] += 1
         if size:
             self._emit(ts_event, ADD, side, price, size, order_id, LAST)
             self._rest(order_id, side, price, size)
+            self.resting[order_id].foreseen = len(makers)
         else:
             self.gone.add(order_id)
 
@@ -315,8 +319,15 @@ class _Replay:
             return
         if side != order.side:
             raise DataError(f"{self._where()}: order {order_id} changes sides")
+        confirms = order.foreseen == 1
+        order.foreseen = max(0, order.foreseen - 1)
         if left == 0:
             self.tally.keep_aside(self.row, "zero_size", line)
+        elif confirms and left > order.size:
+            # The last fill foreseen was smaller than that: a buyer's money had run out.
+            self.tally.counts["fills_foreseen_too_large"] += 1
+            self._emit(ts_event, MODIFY, side, price, left, order_id, LAST)
+            order.size = left
         elif price != order.price:
             self.tally.counts["repriced_orders"] += 1
             size = min(left, order.size)
@@ -363,13 +374,12 @@ class _Replay:
     def _confirm(self, ts_event: int, price: int, size: int) -> None:
         """A trade message: nothing if a creation has printed it, else a print that names no maker."""
         while self.printed and self.printed[0][0] < ts_event - TRADE_WAIT_NS:
-            _, old_price, old_size = self.printed.popleft()
-            if self.waiting[old_price, old_size]:
-                self.waiting[old_price, old_size] -= 1
-                self.tally.counts["prints_given_up"] += 1
-        if self.waiting[price, size]:
-            self.waiting[price, size] -= 1
-            self.printed.remove(next(entry for entry in self.printed if entry[1:] == (price, size)))
+            self.printed.popleft()
+            self.tally.counts["prints_without_trade"] += 1
+        near = [entry for entry in self.printed if entry[1] == price and abs(entry[2] - size) * NEAR <= size]
+        if near:
+            entry = min(near, key=lambda entry: (abs(entry[2] - size), entry[0]))
+            self.printed.remove(entry)
             self.tally.counts["trades_foreseen"] += 1
             return
         if size:

@@ -113,6 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "the platform's functions are the judge here, to a tolerance")]
     fn the_series_agree_with_the_platform() {
         let mut random = Random::new(1);
         for _ in 0..100_000 {

@@ -2,6 +2,7 @@
 
 mod cell;
 mod columns;
+mod core;
 mod desk;
 mod dispatch;
 mod errors;
@@ -14,6 +15,17 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _sim(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<cell::Cell>()?;
+    module.add_class::<core::Fills>()?;
+    module.add_class::<core::MatchingEngine>()?;
+    module.add_class::<core::OrderBook>()?;
+    module.add_class::<core::PyFill>()?;
+    module.add_class::<core::PyOrder>()?;
+    module.add_class::<core::PyPositionStats>()?;
+    module.add_class::<core::RestingOrder>()?;
+    module.add_function(wrap_pyfunction!(core::build_order_book, module)?)?;
+    module.add_function(wrap_pyfunction!(core::calculate_position_stats, module)?)?;
+    module.add_function(wrap_pyfunction!(core::calculate_sharpe, module)?)?;
+    module.add_function(wrap_pyfunction!(core::match_order, module)?)?;
     module.add_class::<desk::Book>()?;
     module.add_class::<desk::Handle>()?;
     module.add_class::<desk::OrderUpdate>()?;

@@ -106,6 +106,13 @@ impl NaiveEngine {
         rows
     }
 
+    /// A recorded row that is not all taken and that one of ours rests across: there must be none.
+    pub fn crossed_by_ours(&self) -> Option<Row> {
+        let across = |r: &Row, o: &Row| o.kind == Kind::Ours && o.side != r.side && o.side.accepts(o.price, r.price);
+        let free = self.rows.iter().filter(|r| r.is_recorded() && self.available(r) > 0);
+        free.copied().find(|r| self.rows.iter().any(|o| across(r, o)))
+    }
+
     // ------------------------------------------------------------------------------------------------ orders
 
     fn find_ours(&self, id: OrderId) -> Option<usize> {

@@ -1,0 +1,65 @@
+"""What a view reads, as plain values that a saved run can hold, and the view again from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cift.errors import CatalogError, NoData
+
+if TYPE_CHECKING:
+    from cift.data.view import Ticks
+
+
+def selection(ticks: Ticks) -> dict[str, Any]:
+    """What a view reads: the catalog's folder (None for frames in memory), symbols, level, period, and each feed's intervals."""
+    folders: set[str | None] = set()
+    feeds = []
+    for feed in ticks.feeds:
+        readers = getattr(feed, "readers", ())
+        # <catalog>/<schema>/symbol=<S>/date=<D>/<file>
+        folders.add(str(readers[0].path.parents[3]) if readers else None)
+        intervals = [list(interval) for interval in getattr(feed, "intervals", ())]
+        feeds.append({"symbol": feed.symbol, "schema": feed.schema, "intervals": intervals})
+    return {
+        "catalog": folders.pop() if len(folders) == 1 else None,
+        "symbols": list(ticks.symbols),
+        "level": ticks.level,
+        "start_ns": ticks.start_ns,
+        "end_ns": ticks.end_ns,
+        "feeds": feeds,
+    }
+
+
+def reopen(selected: Mapping[str, Any], catalog: str | Path | None = None) -> Ticks:
+    """The view that `selection` described, with what the catalog holds of it now.
+
+    Args:
+        catalog: where the data lies now, if not where it was.
+    Raises:
+        CatalogError: where there is no catalog, or none was told.
+        UnknownSymbol, NoData: where it does not hold the symbols, or nothing of that period.
+    """
+    from cift.data.catalog import Catalog
+
+    folder = catalog if catalog is not None else selected["catalog"]
+    if folder is None:
+        raise CatalogError(
+            "the run read frames that were in memory, which nobody can find again; write them to a catalog and say where it is"
+        )
+    if not Path(folder).is_dir():
+        raise CatalogError(f"there is no catalog at {folder}; say where the data lies now")
+    view = Catalog(folder).ticks(selected["symbols"], selected["start_ns"], selected["end_ns"], level=selected["level"])
+    wanted = {(feed["symbol"], feed["schema"]): feed["intervals"] for feed in selected["feeds"]}
+    feeds = []
+    for feed in view.feeds:
+        intervals = wanted.get((feed.symbol, feed.schema))
+        if intervals is None:
+            continue
+        cut = tuple((int(start), int(end)) for start, end in intervals)
+        feeds.append(replace(feed, intervals=cut) if cut and cut != feed.intervals else feed)  # type: ignore[type-var,call-arg]
+    if not feeds:
+        raise NoData(f"{folder} holds none of the records that the run read")
+    return replace(view, feeds=tuple(feeds))

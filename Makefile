@@ -77,7 +77,12 @@ format: $(SYNCED) ## rewrite Python and Rust sources to the project's form
 
 .PHONY: notebooks
 notebooks: $(SYNCED) ## make each notebooks/*.ipynb from the .py beside it, without outputs
-	$(BIN)/jupytext --to ipynb $(wildcard notebooks/*.py)
+	$(BIN)/jupytext --quiet --update --to ipynb notebooks/*.py
+	$(BIN)/jupyter nbconvert --log-level WARN --clear-output --inplace notebooks/*.ipynb
+
+.PHONY: readme
+readme: $(SYNCED) ## run the README's Python and `cift demo`, and write what they print below them
+	$(BIN)/python tests/fences.py README.md
 
 .PHONY: docs
 docs: $(SYNCED) ## build the documentation, run its code, into docs/_build/html
@@ -87,13 +92,13 @@ docs: $(SYNCED) ## build the documentation, run its code, into docs/_build/html
 .PHONY: wheel
 wheel: dist/.built ## build the manylinux_2_28 wheel into dist/
 
-dist/.built: $(SYNCED) $(RUST_SOURCES) $(PACKAGE_SOURCES)
+dist/.built: $(RUST_SOURCES) $(PACKAGE_SOURCES) | $(SYNCED)
 	rm -rf dist
-	PATH="$(CURDIR)/$(BIN):$$PATH" maturin build --release --locked --zig --compatibility manylinux_2_28 --out dist
+	PATH="$(abspath $(BIN)):$$PATH" maturin build --release --locked --zig --compatibility manylinux_2_28 --out dist
 	touch $@
 
 # asv builds the commits themselves, so what is not committed is not measured.
-ASV := cd asv_bench && PATH="$(CURDIR)/$(BIN):$$PATH" CARGO_TARGET_DIR="$(CURDIR)/target/asv" asv
+ASV := cd asv_bench && PATH="$(abspath $(BIN)):$$PATH" CARGO_TARGET_DIR="$(CURDIR)/target/asv" asv
 BENCH ?= .
 BASE ?= HEAD^
 HEAD ?= HEAD

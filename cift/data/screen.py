@@ -16,7 +16,7 @@ in the report. `flag` lets it pass with the flag SUSPECT. `pass` lets it through
 | locked_quote | flag (or pass, quarantine, reject) | bid equal to ask |
 | zero_quote | pass | bid and ask both 0: stored as two missing sides |
 | off_tick | reject | an order, level or size off the grid; a print off it passes with the flag OFF_GRID |
-| price_jump | quarantine (or flag, pass, reject) | a print or quote 1,000 times the last or a thousandth; in `mbo` flagged only |
+| price_jump | quarantine (or flag, pass, reject) | a price 1,000 times the last or a thousandth; in `mbo` flagged only |
 | time_back | reject | `ts_event` before that of the row above |
 | equal_times | pass | `ts_event` equal to that of the row above: the order of rows decides |
 | far_future | reject | `ts_event` in 2100 or later |
@@ -24,7 +24,7 @@ in the report. `flag` lets it pass with the flag SUSPECT. `pass` lets it through
 | time_unit | reject | `ts_event` that would be in our time, were it s, ms or us instead of ns |
 | duplicate | quarantine (or flag, pass, reject) | a print equal to the one above, id included; an order announced twice |
 | sequence_gap | pass (or flag) | `venue_seq` that skips or goes back; many venues count across instruments |
-| outside_quote | flag (or pass) | a print outside the quote before it, where quotes are at hand (`cift.quotes(df, trades=...)`) |
+| outside_quote | flag (or pass) | a print outside the quote before it (seen in `cift.quotes(df, trades=...)`) |
 | unknown_level | quarantine | a change to an order or level that was never announced (importers) |
 | snapshot | pass | a snapshot or a clear after the first row |
 | unknown_symbol | reject | rows of another symbol, or a symbol without an instrument |
@@ -175,6 +175,8 @@ class Screen:
         columns = dict(columns)
         columns["flags"] = columns["flags"].copy()
         self._times(columns)
+        for name in (*PRICE_COLUMNS[self.schema], *SIZE_COLUMNS[self.schema]):
+            self._plain_zero(columns, name)
         if self.schema == "quotes":
             self._missing_sides(columns)
         keep = np.ones(rows, dtype=bool)
@@ -293,13 +295,11 @@ class Screen:
             if clear.any():
                 price = np.where(clear, np.nan, price)
                 columns[name] = price
-            self._plain_zero(columns, name)
         for name in SIZE_COLUMNS[self.schema]:
             size = columns[name]
             self._act("nan", np.isnan(size), columns, keep, f"{name} is not a number")
             self._act("infinite", np.isinf(size), columns, keep, f"{name} is infinite")
             self._act("negative_size", size < 0, columns, keep, f"{name} is negative")
-            self._plain_zero(columns, name)
         if self.schema == "mbo":
             emptied = (columns["action"] == MODIFY) & (columns["size"] == 0)
             if emptied.any():

@@ -46,8 +46,11 @@ class Disk:
         path.unlink(missing_ok=True)
 
     def make_folder(self, path: Path) -> None:
-        """Makes a folder and those above it; one that exists is fine."""
+        """Makes a folder and those above it, and syncs their entries; one that exists is fine."""
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
+        for folder in reversed(missing):
+            self.sync_folder(folder.parent)
 
     def sync_folder(self, path: Path) -> None:
         """Waits until the folder's entries are on the disk (a no-op where folders cannot be opened, as on Windows)."""

@@ -14,7 +14,9 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 TimeLike = str | int | dt.date | dt.datetime | np.datetime64
 Session = tuple[str, str, str]
-"""Opening time, closing time ("09:30", "16:00") and time zone ("America/New_York"); an end at or before the start is next day's."""
+"""Opening time, closing time ("09:30", "16:00") and time zone ("America/New_York"); an end at or before the start is
+next day's.
+"""
 
 
 def datetime_ns(value: dt.datetime) -> int:

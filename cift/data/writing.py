@@ -213,8 +213,8 @@ class PartitionWriter:
     def commit(self, records: Callable[[], list[tuple[Path, bytes]]] = list) -> list[Manifest]:
         """Makes every staged partition visible, and with them replaces other records of the catalog (path, new bytes).
 
-        `records` is called under the catalog's lock, so it may read what it replaces. The rename of a partition's manifest is the moment at which its new rows count. Where the disk refuses half-way, what
-        was switched is switched back.
+        `records` is called under the catalog's lock, so it may read what it replaces. The rename of a partition's
+        manifest is the moment at which its new rows count. Where the disk refuses half-way, what was switched is switched back.
         """
         with locked(self.layout.lock):
             Staging.sweep(self.layout.staging)

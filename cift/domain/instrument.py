@@ -75,12 +75,7 @@ class Instrument:
     calendar: str = "24/7"
 
     def __post_init__(self) -> None:
-        if (
-            not isinstance(self.symbol, str)
-            or not self.symbol
-            or len(self.symbol) > 100
-            or not self.symbol.isprintable()
-        ):
+        if not isinstance(self.symbol, str) or not self.symbol or len(self.symbol) > 100 or not self.symbol.isprintable():
             raise InvalidParameter(
                 f"symbol must be a printable name of 1 to 100 characters such as 'AAPL.XNAS', not {self.symbol!r}"
             )
@@ -145,9 +140,7 @@ class Instrument:
         """
         lots = _whole_steps(size, *self.lot_fraction)
         if lots is None:
-            raise OffLotSize(
-                f"size {size} of {self.symbol} is not a whole number of lots of {self.lot_size}; round it first"
-            )
+            raise OffLotSize(f"size {size} of {self.symbol} is not a whole number of lots of {self.lot_size}; round it first")
         return lots
 
     def size(self, lots: int) -> float:

@@ -143,7 +143,6 @@ def run(spec: RunSpec) -> RunRecord:
     error: BaseException | None = None
     pushed = 0
     try:
-        compiled.start()
         pushed = drive(compiled, spec, seated.look_ahead)
     except BaseException as raised:  # what a handler raises, interrupts included, ends the run and is raised again below
         error = raised

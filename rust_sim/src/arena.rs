@@ -1,19 +1,18 @@
 //! Storage that grows in steps: what is already stored is never moved, so no single command pays for a large copy.
 
-/// Slots per step: 2^SHIFT.
-const SHIFT: u32 = 10;
-const STEP: usize = 1 << SHIFT;
-const MASK: u32 = (STEP - 1) as u32;
-
-/// A growing pool of `T`, addressed by slot number.
+/// A growing pool of `T`, addressed by slot number, in steps of 2^SHIFT slots. A step is filled when it is first needed,
+/// so its size is what a new pool costs.
 #[derive(Clone, Debug)]
-pub(crate) struct Arena<T> {
+pub(crate) struct Arena<T, const SHIFT: u32 = 10> {
     steps: Vec<Box<[T]>>,
     used: u32,
     free: Vec<u32>,
 }
 
-impl<T: Copy + Default> Arena<T> {
+impl<T: Copy + Default, const SHIFT: u32> Arena<T, SHIFT> {
+    const STEP: usize = 1 << SHIFT;
+    const MASK: u32 = (Self::STEP - 1) as u32;
+
     pub(crate) fn new() -> Self {
         Arena { steps: Vec::new(), used: 0, free: Vec::new() }
     }
@@ -42,7 +41,7 @@ impl<T: Copy + Default> Arena<T> {
 
     #[cold]
     fn grow(&mut self) {
-        self.steps.push(vec![T::default(); STEP].into_boxed_slice());
+        self.steps.push(vec![T::default(); Self::STEP].into_boxed_slice());
     }
 
     /// Gives a slot back. Its content stays until the slot is taken again.
@@ -53,12 +52,12 @@ impl<T: Copy + Default> Arena<T> {
 
     #[inline]
     pub(crate) fn at(&self, slot: u32) -> &T {
-        &self.steps[(slot >> SHIFT) as usize][(slot & MASK) as usize]
+        &self.steps[(slot >> SHIFT) as usize][(slot & Self::MASK) as usize]
     }
 
     #[inline]
     pub(crate) fn at_mut(&mut self, slot: u32) -> &mut T {
-        &mut self.steps[(slot >> SHIFT) as usize][(slot & MASK) as usize]
+        &mut self.steps[(slot >> SHIFT) as usize][(slot & Self::MASK) as usize]
     }
 
     /// Forgets every slot; the memory stays for the next use.
@@ -74,7 +73,7 @@ mod tests {
 
     #[test]
     fn slots_keep_their_content_while_the_arena_grows() {
-        let mut arena = Arena::<u64>::new();
+        let mut arena = Arena::<u64, 4>::new();
         let slots: Vec<u32> = (0..5_000)
             .map(|n| {
                 let slot = arena.take();

@@ -5,6 +5,9 @@ use crate::id_map::IdMap;
 use crate::ladder::{Ladder, Level, NIL, Place};
 use crate::types::{Family, Lots, OrderId, OwnerId, Side, Ticks};
 
+/// Orders are taken in steps of this power of two: 8 kB.
+const NODES_PER_STEP: u32 = 8;
+
 /// What else an order carries: packed beside the links, so that a node is half a cache line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Marks(u32);
@@ -143,7 +146,7 @@ pub enum BookError {
 /// The order book of one instrument.
 #[derive(Clone, Debug)]
 pub struct Book {
-    nodes: Arena<Node>,
+    nodes: Arena<Node, NODES_PER_STEP>,
     ids: IdMap,
     sides: [Ladder; 2],
     orders: usize,

@@ -113,6 +113,11 @@ impl Desk {
         self.open.get(&id)
     }
 
+    /// Signed open size in an instrument, sent and unanswered included.
+    pub fn open_net(&self, instrument: u16) -> i64 {
+        self.open_net[instrument as usize]
+    }
+
     /// How many orders were ever sent.
     pub fn orders_sent(&self) -> u64 {
         self.orders_sent
@@ -172,6 +177,7 @@ impl Desk {
             self_trade,
             state: OrderState::PendingNew,
             replaces_pending: 0,
+            asked: None,
             end: OrderEnd::None,
             ahead: None,
             tag,
@@ -214,11 +220,12 @@ impl Desk {
         Ok(())
     }
 
-    /// Sends a change: new price and new total size.
+    /// Sends a change: new price and new total size. What is not given stays as the change before it asked.
     pub fn modify(&mut self, id: OrderId, price: Option<Ticks>, qty: Option<Lots>) -> Result<(), DeskError> {
         let order = *self.open.get(&id).ok_or(DeskError::UnknownOrder)?;
-        let price = price.or(order.limit).ok_or(DeskError::Price)?;
-        let qty = qty.unwrap_or(order.qty);
+        let (asked_price, asked_qty) = order.asked.unzip();
+        let price = price.or(asked_price).or(order.limit).ok_or(DeskError::Price)?;
+        let qty = qty.or(asked_qty).unwrap_or(order.qty);
         if !qty.in_range() {
             return Err(DeskError::Size);
         }
@@ -226,6 +233,7 @@ impl Desk {
         let order = self.open.get_mut(&id).ok_or(DeskError::UnknownOrder)?;
         order.take(OrderStep::SendReplace).map_err(|_| DeskError::BeingCancelled)?;
         order.replaces_pending += 1;
+        order.asked = Some((price, qty));
         let command = Command { kind: CommandKind::Modify, price, qty, has_limit: true, ..Self::about(order) };
         self.commands.push(command);
         Ok(())
@@ -234,7 +242,23 @@ impl Desk {
     /// Sends what brings position and open orders together to `target`; None where that is nothing.
     pub fn target(&mut self, instrument: u16, target: Lots, tag: Option<u32>) -> Result<Option<OrderId>, DeskError> {
         let at = instrument as usize;
-        let missing = target.0 - self.positions[at].qty.0 - self.open_net[at];
+        self.send_missing(instrument, target.0 - self.positions[at].qty.0 - self.open_net[at], tag)
+    }
+
+    /// Cancels every order of an instrument that may rest, and sends what makes the position flat; None where that is
+    /// nothing. Orders that cannot rest are on their way and count as done, so a second call in flight sends nothing.
+    pub fn close(&mut self, instrument: u16, tag: Option<u32>) -> Result<Option<OrderId>, DeskError> {
+        let mine = self.open.values().filter(|order| order.instrument == instrument);
+        let (resting, passing): (Vec<Order>, Vec<Order>) = mine.partition(|order| order.may_rest());
+        for order in resting {
+            self.cancel(order.id)?;
+        }
+        let on_its_way: i64 = passing.iter().map(|order| order.side.sign() * order.open().0).sum();
+        self.send_missing(instrument, -self.positions[instrument as usize].qty.0 - on_its_way, tag)
+    }
+
+    /// Sends a signed size at the market.
+    fn send_missing(&mut self, instrument: u16, missing: i64, tag: Option<u32>) -> Result<Option<OrderId>, DeskError> {
         if missing == 0 {
             return Ok(None);
         }
@@ -269,6 +293,17 @@ impl Desk {
             at_ns: at.0.max(self.now.0),
         });
         self.timers_set
+    }
+
+    /// Forgets what a handler asked for before it raised: none of it leaves.
+    pub(crate) fn discard(&mut self) {
+        for command in self.commands.drain(..) {
+            if command.kind == CommandKind::Submit
+                && let Some(order) = self.open.remove(&command.order)
+            {
+                self.open_net[order.instrument as usize] -= order.side.sign() * order.open().0;
+            }
+        }
     }
 
     fn about(order: &Order) -> Command {

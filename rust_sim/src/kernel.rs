@@ -53,6 +53,18 @@ pub enum KernelInput {
     },
 }
 
+impl KernelInput {
+    /// When it reaches the kernel.
+    pub fn ts(&self) -> Nanos {
+        match *self {
+            KernelInput::Market { arrival: ts, .. }
+            | KernelInput::Answer { arrival: ts, .. }
+            | KernelInput::Timer { at: ts, .. }
+            | KernelInput::Alarm { at: ts, .. } => ts,
+        }
+    }
+}
+
 /// What a driver has for the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -220,6 +232,8 @@ pub struct Kernel<S: Storage> {
     pub journal: Journal<S>,
     fees: Fees,
     edges: Edges,
+    /// Whether the first input has come, and with it the kernel's time.
+    begun: bool,
     equity_every_ns: i64,
     next_sample: i64,
     /// Closed orders, in the order of their end.
@@ -240,6 +254,7 @@ impl<S: Storage> Kernel<S> {
             journal,
             fees,
             edges: Edges { by_source: vec![VecDeque::new(); sources] },
+            begun: false,
             equity_every_ns,
             next_sample: i64::MIN,
             closed: Vec::new(),
@@ -254,17 +269,17 @@ impl<S: Storage> Kernel<S> {
         self.edges.by_source[source as usize].extend(edges);
     }
 
-    /// Wakes the strategy before the first input.
-    pub fn start<D: Driver, T: Strategy>(&mut self, driver: &mut D, strategy: &mut T) -> Result<(), KernelError> {
-        self.wake(driver, strategy, Wake::Start)
-    }
-
     /// Wakes the strategy after the last input. Orders that it sends now are still carried to the venue.
     pub fn stop<D: Driver, T: Strategy>(&mut self, driver: &mut D, strategy: &mut T) -> Result<(), KernelError> {
+        if !self.begun {
+            self.begun = true;
+            self.wake(driver, strategy, Wake::Start)?;
+        }
         self.wake(driver, strategy, Wake::Stop)
     }
 
-    /// Takes at most `most` inputs.
+    /// Takes at most `most` inputs. The strategy is woken for its start when the first one comes, at its time and before it:
+    /// what it sends then meets the market of that time.
     pub fn run<D: Driver, T: Strategy>(
         &mut self,
         driver: &mut D,
@@ -272,6 +287,18 @@ impl<S: Storage> Kernel<S> {
         most: u64,
     ) -> Result<Progress, KernelError> {
         let wants = strategy.wants();
+        if !self.begun {
+            match driver.next() {
+                Next::Input(input) => {
+                    self.begun = true;
+                    self.desk.now = input.ts();
+                    self.wake(driver, strategy, Wake::Start)?;
+                    self.step(driver, strategy, wants, &input)?;
+                }
+                Next::NeedsData(source) => return Ok(Progress::NeedsData(source)),
+                Next::End => return Ok(Progress::Ended),
+            }
+        }
         for _ in 0..most {
             match driver.next() {
                 Next::Input(input) => self.step(driver, strategy, wants, &input)?,
@@ -374,7 +401,7 @@ impl<S: Storage> Kernel<S> {
         self.desk.input = self.journal.inputs();
         let woken = strategy.wake(&mut self.desk, wake);
         if let Err(halt) = woken {
-            self.desk.commands.clear();
+            self.desk.discard();
             self.journal.handler_error(&halt.0);
             return Err(KernelError::Halted(halt));
         }
@@ -430,11 +457,11 @@ impl<S: Storage> Kernel<S> {
             AnswerKind::Replaced { price, qty } => {
                 order.limit = Some(price);
                 order.qty = qty;
-                order.replaces_pending = order.replaces_pending.saturating_sub(1);
+                order.replace_answered();
                 order.take(OrderStep::Replace).map_err(transition)?;
             }
             AnswerKind::ReplaceRejected(_) => {
-                order.replaces_pending = order.replaces_pending.saturating_sub(1);
+                order.replace_answered();
                 order.take(OrderStep::RejectReplace).map_err(transition)?;
             }
             AnswerKind::Cancelled(reason) => {

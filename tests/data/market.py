@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from hypothesis import strategies as st
 
 from cift.data.columns import RawColumns, join
+from cift.data.storage import Disk
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument
 from cift.domain.schemas import CHUNK_DTYPES, LAST, NO_TIME_NS
@@ -18,6 +20,16 @@ MONDAY_NS = 1_767_571_200_000_000_000
 """2026-01-05T00:00Z."""
 HOUR_NS = 3_600_000_000_000
 DAY_NS = 24 * HOUR_NS
+
+
+class QuickDisk(Disk):
+    """A disk that does not wait: for tests that write hundreds of small catalogs."""
+
+    def sync(self, file: BinaryIO) -> None:
+        """Nothing."""
+
+    def sync_folder(self, path: Path) -> None:
+        """Nothing."""
 
 
 def make(schema: SchemaName, rows: int, seed: int = 0, start_ns: int = MONDAY_NS, gap_ns: int = 2_000_000_000) -> RawColumns:
@@ -68,7 +80,9 @@ def read(feed: Any, rows: int | None) -> RawColumns:
 
 def same(left: RawColumns, right: RawColumns) -> bool:
     """Whether two sets of columns agree in every value that both have."""
-    return all(np.array_equal(left[name], right[name], equal_nan=left[name].dtype.kind == "f") for name in left if name in right)
+    return all(
+        np.array_equal(left[name], right[name], equal_nan=left[name].dtype.kind == "f") for name in left if name in right
+    )
 
 
 schemas = st.sampled_from(["mbo", "quotes", "trades"])
@@ -78,6 +92,8 @@ schemas = st.sampled_from(["mbo", "quotes", "trades"])
 def record_batches(draw: st.DrawFn, schema: SchemaName) -> list[RawColumns]:
     """Random records over at most three days, cut into random batches (empty ones too)."""
     rows = draw(st.integers(1, 400))
-    columns = make(schema, rows, draw(st.integers(0, 2**32)), MONDAY_NS + 20 * HOUR_NS, draw(st.sampled_from([10, 10**9, 6 * 10**11])))
+    columns = make(
+        schema, rows, draw(st.integers(0, 2**32)), MONDAY_NS + 20 * HOUR_NS, draw(st.sampled_from([10, 10**9, 6 * 10**11]))
+    )
     cuts = sorted(draw(st.lists(st.integers(0, rows), max_size=6)))
     return [take(columns, start, stop) for start, stop in zip([0, *cuts], [*cuts, rows], strict=True)]

@@ -23,7 +23,7 @@ def test_a_price_becomes_ticks(price, ticks):
 
 @pytest.mark.parametrize("price", ["100.505", 100.005, float("nan"), float("inf"), "x", None, Decimal("1e-9")])
 def test_a_price_between_ticks_is_refused(price):
-    with pytest.raises(OffTickPrice, match="ABC.SIM"):
+    with pytest.raises(OffTickPrice, match=r"ABC\.SIM"):
         CENTS.to_ticks(price)
 
 
@@ -34,7 +34,8 @@ def test_a_size_between_lots_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("tick", "fraction"), [("0.01", (1, 2)), ("0.25", (25, 2)), ("5", (5, 0)), ("100", (100, 0)), ("0.0050", (5, 3)), (0.1, (1, 1))]
+    ("tick", "fraction"),
+    [("0.01", (1, 2)), ("0.25", (25, 2)), ("5", (5, 0)), ("100", (100, 0)), ("0.0050", (5, 3)), (0.1, (1, 1))],
 )
 def test_the_tick_is_a_fraction_of_a_power_of_ten(tick, fraction):
     assert Instrument("X", tick, 1).tick_fraction == fraction

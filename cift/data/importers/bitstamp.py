@@ -6,7 +6,8 @@ What becomes of each kind:
 | kind | records |
 |---|---|
 | order_created | `add`; one that crosses the book: `trade`, `fill`, `cancel` for each maker, and an `add` of the rest |
-| order_changed | nothing where the book has it already (the order was matched before), else `cancel`; to another price: `modify`, or where that crosses a `cancel` and then as a creation |
+| order_changed | nothing where the book has it already, else `cancel` |
+| order_changed, to another price | `modify`; where it crosses there: a `cancel`, and then as a creation |
 | order_deleted | `cancel` of what is left in the book |
 | trade | nothing where a creation has printed it already, else a `trade` that names no maker |
 | order_book | the cancels and adds, flagged SNAPSHOT, that bring the book to the pushed one, within its levels |
@@ -187,7 +188,7 @@ class _Replay:
         yield "ts_event is the receive time: the exchange's stamps have whole seconds only"
         books, reproduced = self.tally.counts["order_book"], self.tally.counts["books_reproduced"]
         if books:
-            yield f"{reproduced:,} of {books:,} pushed books were reproduced by the events before them; the others were put right"
+            yield f"{reproduced:,} of {books:,} pushed books were reproduced by the events before them, the others put right"
 
     def _where(self) -> str:
         return f"{self.source}, row {self.row}"

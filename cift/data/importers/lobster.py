@@ -427,7 +427,8 @@ class _Replay:
             left -= taken
         if left:
             raise InvalidParameter(
-                f"{self._where()}: a phantom of {size} at {Decimal(price) / PRICE_UNITS_PER_DOLLAR} was named, {size - left} rest"
+                f"{self._where()}: a phantom of {size} at {Decimal(price) / PRICE_UNITS_PER_DOLLAR} was named, "
+                f"where {size - left} rest"
             )
 
     def _emit(self, message: _Message, action: int, side: int, order_id: int, size: int, flags: int) -> None:

@@ -3,10 +3,13 @@
 use crate::arena::Arena;
 use crate::types::Lots;
 
+/// Sizes are kept in steps of this power of two: 2 kB.
+const SIZES_PER_STEP: u32 = 8;
+
 /// Taken sizes by the slot of the recorded order. The book's mark on the order says whether its entry counts.
 #[derive(Clone, Debug)]
 pub(super) struct Taken {
-    sizes: Arena<Lots>,
+    sizes: Arena<Lots, SIZES_PER_STEP>,
     orders: usize,
     /// Slots to give back at the next event of the record; kept only where the engine refills.
     to_give_back: Vec<u32>,

@@ -3,11 +3,14 @@
 //! Everything is in whole ticks, lots and nanoseconds. What an input asks for and cannot have is an exception; what it
 //! leads to is in the [`Fills`] that it returns.
 
+use std::cell::Cell;
+
 use numpy::{PyArray1, PyArrayMethods};
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::PyClass;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::{PyDict, PyInt, PyList, PySlice};
 
 use super::desk::{cancel_text, parse_self_trade, parse_tif, reject_text, tif_text};
@@ -1020,8 +1023,10 @@ pub(crate) fn build_order_book(py: Python<'_>, orders: &Bound<'_, PyAny>) -> PyR
         }
     };
     let not_an_order = |at: usize| raise(py, "InvalidParameter", format!("element {at} is not an Order; pass a list of Order"));
-    if let Ok(list) = orders.cast::<PyList>() {
-        each(list, |at, order: Option<&PyOrder>| send(at, order.ok_or_else(|| not_an_order(at))?))?;
+    if let Ok(list) = orders.cast_exact::<PyList>() {
+        for (at, order) in borrowed::<PyOrder>(list).enumerate() {
+            send(at, order.ok_or_else(|| not_an_order(at))?)?;
+        }
     } else {
         for (at, order) in orders.try_iter()?.enumerate() {
             let order = order?;
@@ -1031,24 +1036,27 @@ pub(crate) fn build_order_book(py: Python<'_>, orders: &Bound<'_, PyAny>) -> PyR
     Ok(book)
 }
 
-/// Hands each element of a list to `take`, without a new reference for each; None where it is of another class.
+/// The elements of a list of frozen objects, without a new reference for each; None for one of another class. The caller
+/// runs no Python code while it iterates.
 #[inline]
-fn each<T>(list: &Bound<'_, PyList>, mut take: impl FnMut(usize, Option<&T>) -> PyResult<()>) -> PyResult<()>
+fn borrowed<'a, T>(list: &'a Bound<'_, PyList>) -> impl Iterator<Item = Option<&'a T>> + Clone
 where
-    T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Sync,
+    T: PyClass<Frozen = True> + Sync,
 {
-    let py = list.py();
-    for at in 0..list.len() {
-        // SAFETY: the interpreter is attached and `list` is a list; the index was below its length, and a null pointer is
-        // turned into the exception that was set. The reference is borrowed from the list, which `take` cannot change: it
-        // gets a Rust reference into a frozen object, and runs no Python code that could reach the list.
-        let element = unsafe { Borrowed::from_ptr_or_err(py, ffi::PyList_GetItem(list.as_ptr(), at as ffi::Py_ssize_t)) }?;
-        match element.cast::<T>() {
-            Ok(value) => take(at, Some(value.get()))?,
-            Err(_) => take(at, None)?,
+    let class = T::type_object_raw(list.py());
+    (0..list.len() as ffi::Py_ssize_t).map(move |at| {
+        // SAFETY: the interpreter is attached, `list` is a list, and `at` is below its length, which cannot change: the
+        // caller runs no Python code, and every change of a list needs some. So the pointer is that of a live object that
+        // the list keeps alive.
+        let element = unsafe { ffi::PyList_GetItem(list.as_ptr(), at) };
+        // SAFETY: the object is alive.
+        if unsafe { ffi::Py_TYPE(element) } != class {
+            return None;
         }
-    }
-    Ok(())
+        // SAFETY: the class was compared, and classes here have no subclasses. A frozen object may be read through a shared
+        // reference, and the list, which lives for `'a`, keeps it.
+        Some(unsafe { &*std::ptr::from_ref(Borrowed::from_ptr(list.py(), element).cast_unchecked::<T>().get()) })
+    })
 }
 
 /// What a list of fills adds up to, in ticks and lots.
@@ -1100,21 +1108,28 @@ impl PyPositionStats {
 ///     MoneyError: a sum that 64 bits cannot hold.
 #[pyfunction]
 pub(crate) fn calculate_position_stats(py: Python<'_>, fills: &Bound<'_, PyAny>) -> PyResult<PyPositionStats> {
-    let mut sums = stats::PositionSums::default();
-    let mut add = |row: &FillRow| match sums.add(row.side, row.price, row.qty) {
-        Some(()) => Ok(()),
-        None => Err(raise(py, "MoneyError", "the fills add up to more than 64 bits can hold".to_owned())),
-    };
-    if let Ok(fills) = fills.cast::<Fills>() {
-        fills.get().rows.iter().try_for_each(add)?;
-    } else if let Ok(list) = fills.cast::<PyList>() {
-        each(list, |at, fill: Option<&PyFill>| add(&fill.ok_or_else(|| not_a_fill(py, at))?.row))?;
-    } else {
-        for (at, fill) in fills.try_iter()?.enumerate() {
-            add(&row_of(&fill?, at)?)?;
+    let of = |row: &FillRow| (row.side, row.price, row.qty);
+    let stats = if let Ok(fills) = fills.cast::<Fills>() {
+        stats::position_stats(fills.get().rows.iter().map(of))
+    } else if let Ok(list) = fills.cast_exact::<PyList>() {
+        let foreign = Cell::new(None);
+        let rows = borrowed::<PyFill>(list).enumerate().map_while(|(at, fill)| match fill {
+            Some(fill) => Some(of(&fill.row)),
+            None => {
+                foreign.set(Some(at));
+                None
+            }
+        });
+        let stats = stats::position_stats(rows);
+        if let Some(at) = foreign.get() {
+            return Err(not_a_fill(py, at));
         }
-    }
-    let Some(stats) = sums.stats() else {
+        stats
+    } else {
+        let rows = Fills::new(fills)?.rows;
+        stats::position_stats(rows.iter().map(of))
+    };
+    let Some(stats) = stats else {
         return Err(raise(py, "MoneyError", "the fills add up to more than 64 bits can hold".to_owned()));
     };
     Ok(PyPositionStats {

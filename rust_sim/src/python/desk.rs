@@ -461,32 +461,13 @@ impl Handle {
         })
     }
 
-    /// Cancels every open order, then sends the market order that closes the position; None where it is flat.
+    /// Cancels every open order, then sends the market order that closes the position; None where it is flat, or will be by
+    /// market orders that are on their way.
     #[pyo3(signature = (*, tag=None))]
     fn close(&self, py: Python<'_>, tag: Option<&str>) -> PyResult<Option<u64>> {
         let tag = tag.map(|tag| self.shared.tag(tag));
-        self.shared.with(py, |desk| {
-            let open: Vec<OrderId> =
-                desk.open_orders().filter(|order| order.instrument == self.at).map(|order| order.id).collect();
-            for id in open {
-                desk.cancel(id).map_err(|error| self.refused(py, error, Some(id.0)))?;
-            }
-            let held = desk.positions[self.at as usize].qty;
-            if held == Lots::ZERO {
-                return Ok(None);
-            }
-            let ticket = Ticket {
-                instrument: self.at,
-                side: if held > Lots::ZERO { Side::Sell } else { Side::Buy },
-                qty: Lots(held.0.abs()),
-                limit: None,
-                tif: TimeInForce::Ioc,
-                post_only: false,
-                self_trade: SelfTrade::Allow,
-                tag,
-            };
-            desk.submit(&ticket).map(|id| Some(id.0)).map_err(|error| self.refused(py, error, None))
-        })
+        self.shared.with(py, |desk| desk.close(self.at, tag).map_err(|error| self.refused(py, error, None)))
+            .map(|id| id.map(|id| id.0))
     }
 
     /// Cancels an order.

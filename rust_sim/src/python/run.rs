@@ -399,19 +399,8 @@ impl Run {
         Ok(())
     }
 
-    /// Wakes `on_start`.
-    fn start(&mut self, py: Python<'_>) -> PyResult<()> {
-        let Run { kernel, simulation, decider, .. } = self;
-        let result = match decider {
-            Decider::Python(strategy) => kernel.start(simulation, strategy.as_mut()),
-            Decider::Replay(replay) => kernel.start(simulation, replay),
-            Decider::Script(script) => kernel.start(simulation, script),
-            Decider::Nobody => kernel.start(simulation, &mut Idle),
-        };
-        result.map_err(|error| self.kernel_error(py, error))
-    }
-
-    /// Runs until a source needs rows, and returns its number; None when the run is over. Signals are looked at every
+    /// Runs until a source needs rows, and returns its number; None when the run is over. `on_start` is woken when the first
+    /// row or timer is due, at its time. Signals are looked at every
     /// few milliseconds; the interpreter is released where no handler runs at nearly every row.
     fn advance(&mut self, py: Python<'_>) -> PyResult<Option<u16>> {
         loop {

@@ -629,7 +629,9 @@ impl NaiveEngine {
             self.shrink(last, part);
             surplus -= part;
         }
-        if surplus < 0 {
+        if surplus < 0 && self.size_at(side, price).checked_add(-surplus).is_none() {
+            out.push(Event::Anomaly(Anomaly::BadSize));
+        } else if surplus < 0 {
             let unseen = self.rows.iter().position(|r| at_level(r) && r.kind == Kind::Ours && !r.seen);
             let end = unseen.unwrap_or(self.rows.len());
             // A segment is cut only where ours stands: growth right behind one makes it larger.

@@ -1,0 +1,5 @@
+"""`python -m cift.cli` is `cift`."""
+
+from cift.cli.main import main
+
+main()

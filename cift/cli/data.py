@@ -1,0 +1,102 @@
+"""`cift data`: import, list, describe and verify."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cift.cli.output import print_json
+from cift.errors import CatalogError, CorruptData
+
+if TYPE_CHECKING:
+    from cift.data.catalog import Catalog
+    from cift.data.report import ImportReport
+
+
+def _opened(path: Path) -> Catalog:
+    from cift.data.catalog import Catalog
+
+    if not path.expanduser().is_dir():
+        raise CatalogError(f"there is no catalog at {path}; `cift data import` makes one")
+    return Catalog(path)
+
+
+def imported(path: Path, import_into: Callable[[Catalog], ImportReport], as_json: bool) -> None:
+    """Imports and prints what was met, kept and left aside."""
+    from cift.data.catalog import Catalog
+
+    report = import_into(Catalog(path))
+    if not as_json:
+        print(report)
+        return
+    print_json(
+        {
+            "source": report.source,
+            "symbol": report.symbol,
+            "rows_read": report.rows_read,
+            "rows_written": report.rows_written,
+            "counts": report.counts,
+            "elapsed_s": report.elapsed_s,
+            "notes": report.notes,
+            "quarantined": [row._asdict() for row in report.quarantine],
+        }
+    )
+
+
+def ls(path: Path, *, as_json: bool) -> None:
+    """Prints one row per partition."""
+    rows = _opened(path).ls().to_dicts()
+    if as_json:
+        print_json({"catalog": path, "partitions": rows})
+        return
+    if not rows:
+        print(f"{path} holds no data")
+    wide = max((len(row["symbol"]) for row in rows), default=0)
+    for row in rows:
+        size = f"{row['bytes'] / 2**20:,.1f} MiB"
+        print(f"{row['schema']:<6}  {row['symbol']:<{wide}}  {row['date']}  {row['rows']:>12,} rows  {size:>12}")
+
+
+def describe(path: Path, symbol: str | None, *, as_json: bool) -> None:
+    """Prints what is stored of one symbol, or of all."""
+    catalog = _opened(path)
+    names = [symbol] if symbol is not None else catalog.symbols()
+    found = [catalog.describe(name) for name in names]
+    if as_json:
+        print_json({"catalog": path, "symbols": found})
+        return
+    if not found:
+        print(f"{path} holds no data")
+    for one in found:
+        print("\n".join(_described(one)))
+
+
+def _described(one: dict[str, Any]) -> list[str]:
+    steps = ", ".join(f"{name} {value}" for name, value in one["instrument"].items() if name != "symbol" and value is not None)
+    lines = [one["symbol"], f"  {steps}"]
+    for schema, held in one["schemas"].items():
+        lines.append(
+            f"  {schema:<6}  {held['days']} day{'s' * (held['days'] != 1)}, {held['rows']:,} rows, "
+            f"{held['first']} to {held['last']}, values {held['content_hash'][:16]}"
+        )
+    return lines
+
+
+def verify(path: Path, *, as_json: bool) -> bool:
+    """Reads every file; whether all are what was written."""
+    catalog = _opened(path)
+    try:
+        count = catalog.verify()
+    except CorruptData as damage:
+        if as_json:
+            print_json({"catalog": path, "ok": False, "partitions": None, "error": str(damage)})
+        else:
+            print(f"damaged: {damage}", file=sys.stderr)
+        return False
+    if as_json:
+        print_json({"catalog": path, "ok": True, "partitions": count, "error": None})
+    else:
+        print(f"{path}: {count} partition{'s' * (count != 1)} read in full, every byte and value as written")
+    return True

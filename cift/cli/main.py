@@ -1,0 +1,224 @@
+"""The `cift` command: its subcommands, and how errors leave it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cift.errors import CiftError
+
+FINE, NOT_SO, WRONG_USE = 0, 1, 2
+"""The exit codes: fine; the thing asked about is not so, or the strategy raised; wrong use, or data that cannot be used."""
+
+app = typer.Typer(
+    name="cift",
+    help="Backtest strategies on a real matching engine, and check what was saved.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Import market data into a catalog, and look after it.", no_args_is_help=True)
+import_app = typer.Typer(help="Import a vendor's files.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+data_app.add_typer(import_app, name="import")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with documented keys (docs/cli.md).")]
+CatalogPath = Annotated[Path, typer.Argument(metavar="CATALOG", help="Folder of the catalog.")]
+To = Annotated[Path, typer.Option("--to", metavar="CATALOG", help="Folder of the catalog; it is made if need be.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from cift import __version__
+
+        typer.echo(f"cift {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Backtest strategies on a real matching engine, and check what was saved."""
+
+
+@app.command("run")
+def run_command(
+    strategy: Annotated[str, typer.Argument(metavar="FILE.py:Class", help="The strategy.")],
+    data: Annotated[str, typer.Option(help="CATALOG[:SYMBOL[,SYMBOL]], or demo.", metavar="CATALOG[:SYMBOL]")],
+    start: Annotated[str | None, typer.Option(help="Date or ISO time, UTC; a lone date is that day.")] = None,
+    end: Annotated[str | None, typer.Option(help="Date or ISO time, excluded.")] = None,
+    level: Annotated[str | None, typer.Option(help="L3 or L1; default: the richest stored.")] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
+    ] = None,
+    cash: Annotated[float, typer.Option(help="Starting cash.")] = 1_000_000.0,
+    latency: Annotated[str, typer.Option(help="Order entry and response, such as 250us.")] = "0ns",
+    maker_bps: Annotated[float, typer.Option(help="Fee of fills that rested, in basis points.")] = 0.0,
+    taker_bps: Annotated[float, typer.Option(help="Fee of fills that took, in basis points.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of the strategy's random numbers.")] = 0,
+    clock_offset: Annotated[str | None, typer.Option(help="Added to times of receipt; a span of time, or fit.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Save the run, for `cift verify`.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the tear sheet, one HTML file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a strategy over a catalog and print its figures."""
+    from cift.cli.run import Job, run_job
+
+    job = Job(
+        strategy=strategy,
+        data=data,
+        start=start,
+        end=end,
+        level=level,
+        parameters=tuple(parameter or ()),
+        cash=cash,
+        latency=latency,
+        maker_bps=maker_bps,
+        taker_bps=taker_bps,
+        seed=seed,
+        clock_offset=clock_offset,
+    )
+    run_job(job, save=save, report=report, as_json=as_json)
+
+
+@app.command("verify")
+def verify_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A saved run.")],
+    strategy: Annotated[
+        str | None, typer.Option(metavar="FILE.py:Class", help="Where the strategy is now, if not where it was.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(metavar="CATALOG", help="Where the data is now, if not where it was.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a saved run again and compare the digest; exit code 0 where it is equal, 1 where it differs."""
+    from cift.cli.verify import verify
+
+    raise typer.Exit(FINE if verify(run, strategy=strategy, data=data, as_json=as_json) else NOT_SO)
+
+
+@app.command("demo")
+def demo_command(
+    out: Annotated[Path, typer.Option(help="Where to write the tear sheet.")] = Path("report.html"),
+    as_json: Json = False,
+) -> None:
+    """Trade a moving average cross over a day of a synthetic market, explain a fill, and write a report."""
+    from cift.cli.demo import demo
+
+    demo(out, as_json=as_json)
+
+
+@app.command("bench")
+def bench_command(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer rows and repeats.")] = False,
+    only: Annotated[str | None, typer.Option(help="Only the rows whose name contains this.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the kernels of daily work on this machine: claim, figure and ratio."""
+    from cift.cli.bench import bench
+
+    bench(quick=quick, only=only, as_json=as_json)
+
+
+@data_app.command("ls")
+def data_ls(catalog: CatalogPath, as_json: Json = False) -> None:
+    """List the partitions of a catalog."""
+    from cift.cli.data import ls
+
+    ls(catalog, as_json=as_json)
+
+
+@data_app.command("describe")
+def data_describe(
+    catalog: CatalogPath,
+    symbol: Annotated[str | None, typer.Argument(help="One symbol; default: all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is stored of a symbol: instrument, days, rows, times, hashes."""
+    from cift.cli.data import describe
+
+    describe(catalog, symbol, as_json=as_json)
+
+
+@data_app.command("verify")
+def data_verify(catalog: CatalogPath, as_json: Json = False) -> None:
+    """Read every file in full and compare it with the manifests; exit code 1 at a difference."""
+    from cift.cli.data import verify
+
+    raise typer.Exit(FINE if verify(catalog, as_json=as_json) else NOT_SO)
+
+
+@import_app.command("lobster")
+def import_lobster_command(
+    messages: Annotated[Path, typer.Argument(help="The message file; may end in .zst, .gz or .xz.")],
+    orderbook: Annotated[Path | None, typer.Argument(help="The order book file, whose first row seeds the book.")] = None,
+    *,
+    to: To,
+    symbol: Annotated[str, typer.Option(help="With its venue: AAPL.XNAS.")],
+    date: Annotated[str | None, typer.Option(help="The day in New York; default: from the file's name.")] = None,
+    tick_size: Annotated[str, typer.Option(help="The finest step of orders.")] = "0.01",
+    price_increment: Annotated[str | None, typer.Option(help="The grid of displayed orders, where coarser.")] = None,
+    lot_size: Annotated[str, typer.Option(help="The finest step of sizes.")] = "1",
+    as_json: Json = False,
+) -> None:
+    """Import one day of LOBSTER messages."""
+    from cift.cli.data import imported
+    from cift.data.importers import import_lobster
+
+    steps: dict[str, Any] = {"tick_size": tick_size, "price_increment": price_increment, "lot_size": lot_size}
+    imported(to, lambda catalog: import_lobster(catalog, messages, orderbook, symbol=symbol, date=date, **steps), as_json)
+
+
+@import_app.command("bitstamp")
+def import_bitstamp_command(
+    log: Annotated[Path, typer.Argument(help="The log of the order feed; may end in .xz, .gz or .zst.")],
+    *,
+    to: To,
+    symbol: Annotated[str, typer.Option(help="What to store it as.")] = "BTCUSD.BITSTAMP",
+    tick_size: Annotated[str, typer.Option(help="The step of prices.")] = "0.01",
+    lot_size: Annotated[str, typer.Option(help="The step of amounts.")] = "0.00000001",
+    as_json: Json = False,
+) -> None:
+    """Import a log of Bitstamp's order feed."""
+    from cift.cli.data import imported
+    from cift.data.importers import import_bitstamp
+
+    steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size}
+    imported(to, lambda catalog: import_bitstamp(catalog, log, symbol=symbol, **steps), as_json)
+
+
+def main() -> None:
+    """Runs the command and leaves with its exit code; an error is one sentence, with a traceback only where that helps."""
+    if os.environ.get("CIFT_DEBUG") == "1":
+        app()
+        return
+    try:
+        app()
+    except Exception as error:
+        sys.exit(_tell(error))
+
+
+def _tell(error: Exception) -> int:
+    """Prints an error and returns the exit code."""
+    from cift.cli.strategies import is_users_file
+
+    frames = traceback.extract_tb(error.__traceback__)
+    users = [at for at, frame in enumerate(frames) if is_users_file(frame.filename)]
+    if users:
+        # The frames of the package in front of the strategy's own say nothing about the strategy.
+        print("Traceback (most recent call last):", file=sys.stderr)
+        print("".join(traceback.format_list(frames[users[0] :])), end="", file=sys.stderr)
+        print("".join(traceback.format_exception_only(error)).split("\nThe run ended here")[0].rstrip(), file=sys.stderr)
+        return NOT_SO
+    if isinstance(error, (CiftError, OSError)):
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_USE
+    kind = type(error).__name__
+    print(f"error: {kind}: {error}; this is a defect of cift, CIFT_DEBUG=1 shows where", file=sys.stderr)
+    return WRONG_USE

@@ -1,0 +1,169 @@
+//! Random worlds and random strategies, each a function of its seed.
+
+use cift_sim::desk::{Desk, Ticket};
+use cift_sim::feed::Schema;
+use cift_sim::kernel::Wake;
+use cift_sim::matching::{SelfTrade, TimeInForce};
+use cift_sim::types::{Lots, Nanos, OrderId, Side, Ticks};
+
+use crate::world::{Feed, Line, World, limit, market};
+
+/// A small generator of numbers; equal seeds give equal numbers.
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn new(seed: u64) -> Self {
+        Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: i64) -> i64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 33) as i64 % end
+    }
+
+    fn one_in(&mut self, n: i64) -> bool {
+        self.below(n) == 0
+    }
+
+    fn side(&mut self) -> Side {
+        if self.one_in(2) { Side::Buy } else { Side::Sell }
+    }
+}
+
+fn times(chance: &mut Chance, ts: &mut i64, line: &mut Line) {
+    // Many equal stamps, some that run backwards, some rows without a time of receipt.
+    *ts += [0, 0, 0, 1, 2, 30, 400][chance.below(7) as usize];
+    line.ts = *ts - if chance.one_in(9) { chance.below(5) } else { 0 };
+    line.received = chance.one_in(2).then(|| line.ts + chance.below(90));
+}
+
+fn mbo(chance: &mut Chance, rows: usize) -> Vec<Line> {
+    let mut ts = 1_000 + chance.below(50);
+    let mut lines = Vec::new();
+    let mut known: Vec<u64> = Vec::new();
+    for n in 0..rows {
+        let mut line = Line { flags: if chance.one_in(4) { 0 } else { 128 }, ..Line::default() };
+        times(chance, &mut ts, &mut line);
+        let stands = chance.side();
+        line.side = if stands == Side::Buy { b'B' } else { b'A' };
+        // Around 100, now and then through the other side.
+        let away = chance.below(6) - i64::from(chance.one_in(5)) * 2;
+        line.price = (100 - stands.sign() * away) as f64;
+        line.size = (1 + chance.below(9)) as f64;
+        line.id = known.get(chance.below(known.len().max(1) as i64) as usize).copied().unwrap_or(999);
+        line.action = match chance.below(20) {
+            0..=9 => {
+                line.id = n as u64 + 1;
+                known.push(line.id);
+                b'A'
+            }
+            10..=12 => b'C',
+            13 | 14 => b'M',
+            15 | 16 => {
+                line.side = [b'B', b'A', b'N'][chance.below(3) as usize];
+                b'T'
+            }
+            17 | 18 => b'F',
+            _ if chance.one_in(6) => b'R',
+            _ => b'C',
+        };
+        lines.push(line);
+    }
+    lines
+}
+
+fn quotes(chance: &mut Chance, rows: usize) -> Vec<Line> {
+    let mut ts = 1_000 + chance.below(50);
+    let mut mid = 100;
+    (0..rows)
+        .map(|_| {
+            let mut line = Line { flags: 128, ..Line::default() };
+            times(chance, &mut ts, &mut line);
+            mid += chance.below(3) - 1;
+            let side = |chance: &mut Chance, price: i64| {
+                let size = (1 + chance.below(9)) as f64;
+                (!chance.one_in(12)).then_some((size, price as f64))
+            };
+            line.bid = side(chance, mid - 1);
+            line.ask = side(chance, mid + 1);
+            line
+        })
+        .collect()
+}
+
+fn trades(chance: &mut Chance, rows: usize) -> Vec<Line> {
+    let mut ts = 1_000 + chance.below(50);
+    (0..rows)
+        .map(|_| {
+            let mut line = Line { flags: 128, ..Line::default() };
+            times(chance, &mut ts, &mut line);
+            line.price = (96 + chance.below(9)) as f64 + if chance.one_in(6) { 0.5 } else { 0.0 };
+            line.size = (1 + chance.below(9)) as f64;
+            line.side = [b'B', b'A', b'N'][chance.below(3) as usize];
+            line
+        })
+        .collect()
+}
+
+/// One to three instruments, each with orders, or with quotes and prints.
+pub fn world(seed: u64) -> World {
+    let mut chance = Chance::new(seed);
+    let mut world = World::default();
+    for instrument in 0..1 + chance.below(3) as u16 {
+        let rows = 20 + chance.below(60) as usize;
+        if chance.one_in(2) {
+            let lines = mbo(&mut chance, rows);
+            world.feeds.push(Feed { instrument, schema: Schema::Mbo, lines });
+        } else {
+            let lines = quotes(&mut chance, rows);
+            world.feeds.push(Feed { instrument, schema: Schema::Quotes, lines });
+        }
+        if chance.one_in(2) || world.feeds.last().is_some_and(|feed| feed.schema == Schema::Quotes) {
+            let lines = trades(&mut chance, rows);
+            world.feeds.push(Feed { instrument, schema: Schema::Trades, lines });
+        }
+    }
+    let leg = |chance: &mut Chance| [0, 1, 40][chance.below(3) as usize];
+    let world = world.latency(leg(&mut chance), leg(&mut chance), leg(&mut chance));
+    World { refill: if chance.one_in(3) { cift_sim::matching::Refill::NextEvent } else { Default::default() }, ..world }
+}
+
+/// What a strategy without any sense asks for when it is woken.
+pub fn act(chance: &mut Chance, desk: &mut Desk, wake: &Wake<'_>) {
+    if chance.one_in(3) || matches!(wake, Wake::Stop) && chance.one_in(2) {
+        return;
+    }
+    for _ in 0..1 + chance.below(2) {
+        let instrument = chance.below(desk.markets.len() as i64) as u16;
+        let open: Vec<OrderId> = desk.open_orders().map(|order| order.id).collect();
+        let some = open.get(chance.below(open.len().max(1) as i64) as usize).copied().unwrap_or(OrderId(1));
+        // A verb that is refused changes nothing, and this strategy does not care.
+        let _refused = match chance.below(10) {
+            0..=3 => {
+                let side = chance.side();
+                let price = 100 - side.sign() * (chance.below(6) - 1);
+                let tif = [TimeInForce::Gtc, TimeInForce::Gtc, TimeInForce::Gtc, TimeInForce::Ioc, TimeInForce::Fok][chance.below(5) as usize];
+                let post_only = tif == TimeInForce::Gtc && chance.one_in(3);
+                let self_trade = [SelfTrade::Allow, SelfTrade::CancelNewest, SelfTrade::CancelOldest, SelfTrade::CancelBoth]
+                    [chance.below(4) as usize];
+                let qty = 1 + chance.below(12);
+                desk.submit(&Ticket { instrument, tif, post_only, self_trade, ..limit(side, qty, price) }).map(drop)
+            }
+            4 => desk.submit(&Ticket { instrument, ..market(chance.side(), 1 + chance.below(5)) }).map(drop),
+            5 => desk.cancel(some),
+            6 | 7 => {
+                let price = chance.one_in(2).then(|| Ticks(96 + chance.below(9)));
+                let qty = chance.one_in(2).then(|| Lots(1 + chance.below(12)));
+                desk.modify(some, price, qty)
+            }
+            8 => desk.target(instrument, Lots(chance.below(21) - 10), None).map(drop),
+            _ => {
+                desk.set_timer(Nanos(desk.now.0 + chance.below(200)));
+                if chance.one_in(4) { desk.close(instrument, None).map(drop) } else { Ok(()) }
+            }
+        };
+    }
+}

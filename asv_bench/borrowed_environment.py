@@ -40,9 +40,12 @@ class BorrowedEnvironment(environment.Environment):
     def _setup(self) -> None:
         folder = Path(self._path)
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+        # asv runs no program that lies outside of its environment.
+        for tool in ("maturin", "uv"):
+            (folder / "bin" / tool).symlink_to(Path(sys.executable).with_name(tool))
         site_packages = sysconfig.get_path("purelib", "venv", vars={"base": str(folder), "platbase": str(folder)})
         Path(site_packages, "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
 
-    def run(self, args: list[str], **kwargs: Any) -> str:
-        """Start the environment's interpreter with the arguments given and return what it prints."""
-        return str(self.run_executable("python", args, **kwargs))  # type: ignore[no-untyped-call]
+    def run(self, args: list[str], **kwargs: Any) -> Any:
+        """Start the environment's interpreter with the arguments given, and return what asv's helper returns."""
+        return self.run_executable("python", args, **kwargs)  # type: ignore[no-untyped-call]

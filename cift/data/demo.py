@@ -12,10 +12,8 @@ learns: what earns money here says nothing about a real venue.
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cift._sim import Market
+from cift.config import cache_folder
 from cift.data.catalog import Catalog
 from cift.data.hashing import blake2
 from cift.data.manifest import FORMAT_VERSION, Layout, Manifest
@@ -175,21 +174,6 @@ def demo_catalog(path: str | Path | None = None) -> Catalog:
                 "or call demo_catalog(path)"
             ) from error
     return Catalog(place)
-
-
-def cache_folder() -> Path:
-    """Where the package keeps what it can make again: `CIFT_CACHE`, or the platform's cache folder for users."""
-    override = os.environ.get("CIFT_CACHE")
-    if override:
-        return Path(override).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-        return (Path(base) if base else Path.home() / "AppData" / "Local") / "cift" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "cift"
-    base = os.environ.get("XDG_CACHE_HOME")
-    # The convention asks to ignore a relative path.
-    return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache") / "cift"
 
 
 def _make_demo(catalog: Catalog) -> None:

@@ -108,3 +108,20 @@ def common_calendar(feeds: tuple[Feed, ...]) -> str:
     """The calendar of all instruments, or "24/7" where they differ."""
     calendars = {feed.instrument.calendar for feed in feeds}
     return calendars.pop() if len(calendars) == 1 else ALWAYS_OPEN
+
+
+def smallest_clock_offset_ns(ticks: Ticks) -> int:
+    """The smallest offset of the receiving clock, in ns, with which no record was received before it happened.
+
+    0 where the clock was never behind. Reads the whole view once.
+    """
+    import numpy as np
+
+    offset = 0
+    for feed in ticks.feeds:
+        for chunk in feed.chunks(65_536):
+            event, received = chunk.columns["ts_event"], chunk.columns["ts_recv"]
+            known = received != np.iinfo(np.int64).min
+            if known.any():
+                offset = max(offset, int((event[known] - received[known]).max()))
+    return offset

@@ -27,6 +27,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from cift.config import cache_folder
 from cift.errors import NotSupported
 from cift.indicators.sources import Quote
 
@@ -238,19 +239,9 @@ def cache_key(update: Callable[..., Any], signature: Signature, source: str) -> 
 # ------------------------------------------------------------------ kept code
 
 
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: `kernels` in `$CIFT_CACHE`, else in the package's folder of the user's cache."""
-    override = os.environ.get("CIFT_CACHE")
-    if override:
-        return Path(override).expanduser() / "kernels"
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "cift" / "Cache" / "kernels"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "cift" / "kernels"
-    base = os.environ.get("XDG_CACHE_HOME")
-    # The convention asks to ignore a relative path.
-    return (Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache") / "cift" / "kernels"
+def kernels_folder() -> Path:
+    """Where compiled kernels are kept."""
+    return cache_folder() / "kernels"
 
 
 def read_kept(path: Path) -> tuple[str, bytes] | None:
@@ -306,7 +297,7 @@ def compiled(update: Callable[..., Any], state_class: type, signature: Signature
     with _lock:
         if key in _loops:
             return _loops[key]
-        path = cache_folder() / f"{key}.kernel"
+        path = kernels_folder() / f"{key}.kernel"
         kept = read_kept(path) if key else None
         arguments = 9 + len(signature.inputs)
         if kept is not None:

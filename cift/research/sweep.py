@@ -197,7 +197,7 @@ def _series(name: str, values: list[Any]) -> pl.Series:
     kinds = {type(value) for value in values if value is not None}
     if not kinds or (float in kinds and kinds <= {int, float}):
         return pl.Series(name, values, dtype=pl.Float64, strict=False)
-    if len(kinds) > 1 or not kinds & {int, str, bool} and "datetime" not in {kind.__module__ for kind in kinds}:
+    if len(kinds) > 1 or (not kinds & {int, str, bool} and "datetime" not in {kind.__module__ for kind in kinds}):
         return pl.Series(name, [None if value is None else str(value) for value in values], dtype=pl.String)
     return pl.Series(name, values)
 
@@ -457,7 +457,7 @@ def _run_all(spec: RunSpec, tried: Sequence[Parameters], executor: Executor | in
     """Yields (place in the grid, outcome) as they come."""
     if executor is None:
         executor = os.cpu_count() or 1
-    if isinstance(executor, bool) or not isinstance(executor, (int, Executor)) and not hasattr(executor, "submit"):
+    if isinstance(executor, bool) or (not isinstance(executor, (int, Executor)) and not hasattr(executor, "submit")):
         raise InvalidParameter(
             f"executor {executor!r} is neither a concurrent.futures.Executor nor a number of worker processes"
         )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cift import _sim
 from cift.domain.duration import NANOSECONDS
 from cift.domain.instrument import MONEY_UNITS_PER_ONE, Instrument, to_decimal
@@ -201,7 +203,7 @@ def _record(spec: RunSpec, compiled: Any, seated: Any, fingerprint: dict[str, An
         "trades": compiled.trades(),
         "equity": equity,
         "marks": compiled.marks(),
-        "log": {"ts": [row[0] for row in log], "level": [row[1] for row in log], "message": [row[2] for row in log]},
+        "log": {"ts": np.array([row[0] for row in log], dtype=np.int64), "level": [row[1] for row in log], "message": [row[2] for row in log]},
     }
     feeds = spec.ticks.feeds
     anomalies = {name: count for name, count in zip(ANOMALIES, compiled.anomalies(), strict=True) if count}

@@ -1,19 +1,20 @@
 //! Storage that grows in steps: what is already stored is never moved, so no single command pays for a large copy.
 
-/// A growing pool of `T`, addressed by slot number, in steps of 2^SHIFT slots. A step is filled when it is first needed,
-/// so its size is what a new pool costs.
+/// A growing pool of `T`, addressed by slot number, in steps of STEP slots (a power of two). A step is filled when it is
+/// first needed, so its size is what a new pool costs.
 #[derive(Clone, Debug)]
-pub(crate) struct Arena<T, const SHIFT: u32 = 10> {
-    steps: Vec<Box<[T]>>,
+pub(crate) struct Arena<T, const STEP: usize> {
+    // Arrays rather than slices: a slot's low bits are then known to lie inside.
+    steps: Vec<Box<[T; STEP]>>,
     used: u32,
     free: Vec<u32>,
 }
 
-impl<T: Copy + Default, const SHIFT: u32> Arena<T, SHIFT> {
-    const STEP: usize = 1 << SHIFT;
-    const MASK: u32 = (Self::STEP - 1) as u32;
+impl<T: Copy + Default, const STEP: usize> Arena<T, STEP> {
+    const SHIFT: u32 = STEP.trailing_zeros();
 
     pub(crate) fn new() -> Self {
+        const { assert!(STEP.is_power_of_two()) }
         Arena { steps: Vec::new(), used: 0, free: Vec::new() }
     }
 
@@ -24,7 +25,7 @@ impl<T: Copy + Default, const SHIFT: u32> Arena<T, SHIFT> {
             return slot;
         }
         let slot = self.used;
-        if (slot >> SHIFT) as usize == self.steps.len() {
+        if (slot >> Self::SHIFT) as usize == self.steps.len() {
             self.grow();
         }
         self.used += 1;
@@ -34,14 +35,14 @@ impl<T: Copy + Default, const SHIFT: u32> Arena<T, SHIFT> {
     /// Makes a slot addressable that another arena gave out.
     #[inline]
     pub(crate) fn reach(&mut self, slot: u32) {
-        while (slot >> SHIFT) as usize >= self.steps.len() {
+        while (slot >> Self::SHIFT) as usize >= self.steps.len() {
             self.grow();
         }
     }
 
     #[cold]
     fn grow(&mut self) {
-        self.steps.push(vec![T::default(); Self::STEP].into_boxed_slice());
+        self.steps.push(Box::new([T::default(); STEP]));
     }
 
     /// Gives a slot back. Its content stays until the slot is taken again.
@@ -52,12 +53,12 @@ impl<T: Copy + Default, const SHIFT: u32> Arena<T, SHIFT> {
 
     #[inline]
     pub(crate) fn at(&self, slot: u32) -> &T {
-        &self.steps[(slot >> SHIFT) as usize][(slot & Self::MASK) as usize]
+        &self.steps[(slot >> Self::SHIFT) as usize][slot as usize & (STEP - 1)]
     }
 
     #[inline]
     pub(crate) fn at_mut(&mut self, slot: u32) -> &mut T {
-        &mut self.steps[(slot >> SHIFT) as usize][(slot & Self::MASK) as usize]
+        &mut self.steps[(slot >> Self::SHIFT) as usize][slot as usize & (STEP - 1)]
     }
 
     /// Forgets every slot; the memory stays for the next use.
@@ -73,7 +74,7 @@ mod tests {
 
     #[test]
     fn slots_keep_their_content_while_the_arena_grows() {
-        let mut arena = Arena::<u64, 4>::new();
+        let mut arena = Arena::<u64, 16>::new();
         let slots: Vec<u32> = (0..5_000)
             .map(|n| {
                 let slot = arena.take();

@@ -3,10 +3,10 @@
 use crate::arena::Arena;
 use crate::id_map::IdMap;
 use crate::ladder::{Ladder, Level, NIL, Place};
-use crate::types::{Family, Lots, OrderId, OwnerId, Side, Ticks};
+use crate::types::{Family, Lots, MAX_LOTS, OrderId, OwnerId, Side, Ticks};
 
-/// Orders are taken in steps of this power of two: 8 kB.
-const NODES_PER_STEP: u32 = 8;
+/// Orders are taken in steps of 8 kB.
+const NODES_PER_STEP: usize = 256;
 
 /// What else an order carries: packed beside the links, so that a node is half a cache line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -151,6 +151,8 @@ pub struct Book {
     sides: [Ladder; 2],
     orders: usize,
     ours: [u32; 2],
+    /// Some level came so close to what 64 bits can count that another order may not fit.
+    heavy: bool,
 }
 
 impl Default for Book {
@@ -162,7 +164,14 @@ impl Default for Book {
 impl Book {
     /// An empty book.
     pub fn new() -> Self {
-        Book { nodes: Arena::new(), ids: IdMap::new(), sides: [Ladder::new(), Ladder::new()], orders: 0, ours: [0; 2] }
+        Book {
+            nodes: Arena::new(),
+            ids: IdMap::new(),
+            sides: [Ladder::new(), Ladder::new()],
+            orders: 0,
+            ours: [0; 2],
+            heavy: false,
+        }
     }
 
     // ---------------------------------------------------------------- views
@@ -307,10 +316,10 @@ impl Book {
         std::iter::successors(some(head), move |&slot| some(self.nodes.at(slot).next))
     }
 
-    /// Adds an order behind all others at its price and returns its slot.
+    /// Whether a level has room for another size that an order may carry.
     #[inline]
-    pub(crate) fn add(&mut self, id: OrderId, marks: Marks, price: Ticks, qty: Lots) -> Result<u32, BookError> {
-        self.add_before(NIL, id, marks, price, qty)
+    pub(crate) fn has_room(&self, side: Side, price: Ticks, qty: Lots) -> bool {
+        !self.heavy || self.level_at(side, price).is_none_or(|level| level.qty.checked_add(qty.0).is_some())
     }
 
     /// Adds an order in front of the one in slot `before`, or behind all where that is NIL.
@@ -323,10 +332,22 @@ impl Book {
         price: Ticks,
         qty: Lots,
     ) -> Result<u32, BookError> {
-        let named = !marks.is_anonymous();
-        if named && self.find(id, marks.family()).is_some() {
+        if !marks.is_anonymous() && self.find(id, marks.family()).is_some() {
             return Err(BookError::DuplicateId);
         }
+        self.add_new(before, id, marks, price, qty).map(|(slot, _)| slot)
+    }
+
+    /// Adds an order whose id is known to be free, and returns its slot and the size that its level had before.
+    #[inline]
+    pub(crate) fn add_new(
+        &mut self,
+        before: u32,
+        id: OrderId,
+        marks: Marks,
+        price: Ticks,
+        qty: Lots,
+    ) -> Result<(u32, Lots), BookError> {
         let side = marks.side();
         let rank = side.rank(price);
         let ladder = &mut self.sides[side as usize];
@@ -349,7 +370,9 @@ impl Book {
         } else {
             self.nodes.at_mut(before).prev = slot;
         }
+        let stood = Lots(level.qty);
         level.qty = total;
+        self.heavy |= total > i64::MAX - MAX_LOTS;
         level.count += 1;
         if marks.is_ours() {
             level.ours += 1;
@@ -359,10 +382,10 @@ impl Book {
             ladder.opened(rank, place);
         }
         self.orders += 1;
-        if named {
+        if !marks.is_anonymous() {
             self.ids.insert(id, marks.family(), slot);
         }
-        Ok(slot)
+        Ok((slot, stood))
     }
 
     /// Takes an order out.
@@ -413,6 +436,7 @@ impl Book {
         let (side, place) = self.place_of(slot);
         let level = self.sides[side as usize].level_mut(place);
         level.qty = level.qty.checked_add(by.0).ok_or(BookError::LevelOverflow)?;
+        self.heavy |= level.qty > i64::MAX - MAX_LOTS;
         self.nodes.at_mut(slot).qty.0 += by.0;
         Ok(())
     }
@@ -434,6 +458,7 @@ impl Book {
         self.sides.iter_mut().for_each(Ladder::clear);
         self.orders = 0;
         self.ours = [0; 2];
+        self.heavy = false;
     }
 }
 
@@ -455,7 +480,7 @@ mod tests {
     fn orders_of_one_price_stand_in_order_of_arrival() {
         let mut book = Book::new();
         for id in [7, 3, 9] {
-            book.add(OrderId(id), record(Side::Buy), Ticks(100), Lots(5)).unwrap();
+            book.add_before(NIL, OrderId(id), record(Side::Buy), Ticks(100), Lots(5)).unwrap();
         }
         let ids: Vec<u64> = book.queue(Side::Buy, Ticks(100)).map(|order| order.id.0).collect();
         assert_eq!(ids, [7, 3, 9]);
@@ -466,9 +491,9 @@ mod tests {
     #[test]
     fn one_id_may_stand_once_in_each_family() {
         let mut book = Book::new();
-        book.add(OrderId(1), record(Side::Sell), Ticks(-4), Lots(1)).unwrap();
-        assert_eq!(book.add(OrderId(1), record(Side::Buy), Ticks(-9), Lots(1)), Err(BookError::DuplicateId));
-        book.add(OrderId(1), Marks::new(Side::Buy, Family::Order, OwnerId(3)), Ticks(-9), Lots(2)).unwrap();
+        book.add_before(NIL, OrderId(1), record(Side::Sell), Ticks(-4), Lots(1)).unwrap();
+        assert_eq!(book.add_before(NIL, OrderId(1), record(Side::Buy), Ticks(-9), Lots(1)), Err(BookError::DuplicateId));
+        book.add_before(NIL, OrderId(1), Marks::new(Side::Buy, Family::Order, OwnerId(3)), Ticks(-9), Lots(2)).unwrap();
         assert_eq!(book.len(), 2);
         assert_eq!(book.get(OrderId(1), Family::Order).map(|order| order.owner), Some(OwnerId(3)));
     }
@@ -476,8 +501,8 @@ mod tests {
     #[test]
     fn a_level_that_would_overflow_is_refused() {
         let mut book = Book::new();
-        book.add(OrderId(1), record(Side::Buy), Ticks(0), Lots(i64::MAX)).unwrap();
-        assert_eq!(book.add(OrderId(2), record(Side::Buy), Ticks(0), Lots(1)), Err(BookError::LevelOverflow));
+        book.add_before(NIL, OrderId(1), record(Side::Buy), Ticks(0), Lots(i64::MAX)).unwrap();
+        assert_eq!(book.add_before(NIL, OrderId(2), record(Side::Buy), Ticks(0), Lots(1)), Err(BookError::LevelOverflow));
         assert_eq!(book.len(), 1);
     }
 }

@@ -29,6 +29,8 @@ pub enum RecordKind {
     Timer = 3,
     /// An alarm of a script.
     Alarm = 4,
+    /// Nothing more will come; the strategy was told.
+    Stop = 5,
     /// A command that left.
     Command = 16,
     /// A fill with position and cash after it.
@@ -41,8 +43,8 @@ pub enum RecordKind {
 
 impl RecordKind {
     fn from_code(code: u8) -> Option<Self> {
-        use RecordKind::{Alarm, Answer, Command, End, Fill, HandlerError, Header, Rows, Timer};
-        [Header, Rows, Answer, Timer, Alarm, Command, Fill, HandlerError, End].into_iter().find(|kind| *kind as u8 == code)
+        use RecordKind::{Alarm, Answer, Command, End, Fill, HandlerError, Header, Rows, Stop, Timer};
+        [Header, Rows, Answer, Timer, Alarm, Stop, Command, Fill, HandlerError, End].into_iter().find(|kind| *kind as u8 == code)
     }
 }
 
@@ -149,6 +151,13 @@ impl<S: Storage> Journal<S> {
         self.inputs += 1;
         self.flush_rows();
         self.write_two(RecordKind::Alarm, now.0 as u64, alarm);
+    }
+
+    /// The strategy was told that nothing more will come.
+    pub fn stop(&mut self, now: Nanos) {
+        self.inputs += 1;
+        self.flush_rows();
+        self.write(RecordKind::Stop, &now.0.to_le_bytes());
     }
 
     /// A command left.

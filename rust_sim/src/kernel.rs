@@ -271,7 +271,10 @@ impl<S: Storage> Kernel<S> {
 
     /// Wakes the strategy after the last input. Orders that it sends now are still carried to the venue.
     pub fn stop<D: Driver, T: Strategy>(&mut self, driver: &mut D, strategy: &mut T) -> Result<(), KernelError> {
-        if !self.begun {
+        if self.begun {
+            // An input of its own, so that a replay sends again here what was sent here.
+            self.journal.stop(self.desk.now);
+        } else {
             self.begun = true;
             self.wake(driver, strategy, Wake::Start)?;
         }

@@ -12,8 +12,8 @@ pub(crate) const NIL: u32 = u32::MAX;
 const WIDTH_BITS: u32 = 4;
 pub(crate) const WIDTH: usize = 1 << WIDTH_BITS;
 const NEAR: usize = 64;
-/// Blocks are taken in steps of this power of two: 7 kB, so that a new book is cheap.
-const BLOCKS_PER_STEP: u32 = 4;
+/// Blocks are taken in steps of 7 kB, so that a new book is cheap.
+const BLOCKS_PER_STEP: usize = 16;
 /// Empty blocks that stay in place, so that a price which comes back finds its block again.
 const IDLE_MAX: usize = 256;
 

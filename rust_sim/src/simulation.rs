@@ -301,14 +301,15 @@ impl Driver for Simulation {
                     return Next::Input(KernelInput::Answer { arrival: Nanos(ts), answer });
                 }
             } else {
-                // A timer behind the end of the data never rings: nothing else can happen any more.
-                let over = (0..queue).all(|other| self.merge.is_never(other));
-                match self.timers.pop_first() {
-                    Some((ts, timer)) if !over => {
-                        self.schedule_queue(Kind::Timer);
-                        return Next::Input(KernelInput::Timer { timer, at: Nanos(ts) });
-                    }
-                    _ => return Next::End,
+                // A timer behind the end of the data never rings, nor do those after it: nothing else can happen any more.
+                if (0..queue).all(|other| self.merge.is_never(other)) {
+                    self.timers.clear();
+                }
+                let timer = self.timers.pop_first();
+                self.schedule_queue(Kind::Timer);
+                match timer {
+                    Some((ts, timer)) => return Next::Input(KernelInput::Timer { timer, at: Nanos(ts) }),
+                    None => return Next::End,
                 }
             }
         }

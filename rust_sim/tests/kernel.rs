@@ -70,7 +70,7 @@ fn a_row_stamped_before_its_predecessor_acts_with_it() {
 
 #[test]
 fn at_one_time_records_act_first_then_orders_then_answers_then_deliveries_then_timers() {
-    let world = World::mbo("50 add bid #1 1@90\n 100 add bid #2 1@91").and(1, Schema::Mbo, "50 add ask #1 9@50\n 100 add ask #2 9@49");
+    let world = World::mbo("50 add bid #1 1@90\n 100 add bid #2 1@91").and(1, Schema::Mbo, "50 add ask #1 9@50\n 100 add ask #2 9@49\n 300 add ask #3 9@60");
     let mut log = Vec::new();
     world.play(&mut Plan(|desk: &mut Desk, wake: Wake<'_>| {
         let what = match wake {
@@ -128,6 +128,25 @@ fn timers_ring_in_order_of_time_and_then_of_number_and_not_behind_the_data() {
         Ok(())
     }));
     assert_eq!(rung, [(300, 2), (5_000, 1), (5_000, 3)]);
+}
+
+#[test]
+fn no_timer_rings_once_the_strategy_was_told_that_it_is_over() {
+    let world = World::mbo("100 add ask #1 5@101\n 200 add bid #2 1@90").latency(0, 500, 500);
+    let mut over = false;
+    let played = world.play(&mut Plan(|desk: &mut Desk, wake: Wake<'_>| {
+        match wake {
+            Wake::Start => (300..310).for_each(|at| _ = desk.set_timer(Nanos(at))),
+            Wake::Stop => {
+                over = true;
+                desk.submit(&market(Side::Buy, 1)).unwrap();
+            }
+            Wake::Timer(_) => assert!(!over),
+            _ => {}
+        }
+        Ok(())
+    }));
+    assert_eq!(played.fills(), ["700 #1 buy 1@101 took"]);
 }
 
 #[test]
@@ -515,7 +534,7 @@ fn the_strategy_sees_the_record_without_its_own_orders() {
     let world = World::mbo(CALM);
     world.play(&mut Plan(|desk: &mut Desk, wake: Wake<'_>| {
         match wake {
-            Wake::Quote(_) if desk.now == Nanos(100) => {
+            Wake::Quote(_) if desk.now == Nanos(100) && desk.markets[0].ask.is_some() => {
                 desk.submit(&buy(3, 100)).unwrap();
                 desk.submit(&market(Side::Buy, 5)).unwrap();
             }
@@ -672,7 +691,7 @@ fn a_replay_of_other_data_is_stopped_with_a_sentence() {
 
 #[test]
 fn a_strategy_that_raises_keeps_what_was_recorded_and_sends_nothing_more() {
-    let world = World::mbo(CALM);
+    let world = World::mbo("100 add bid #1 5@99\n 100 add ask #2 5@101\n 200 add bid #3 1@100");
     let mut quotes = 0;
     let played = world.play(&mut Plan(|desk: &mut Desk, wake: Wake<'_>| match wake {
         Wake::Quote(_) => {

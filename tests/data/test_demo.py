@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from cift._sim import Market
 
+from cift.config import cache_folder
 from cift.data import demo
 from cift.data.catalog import Catalog
-from cift.data.demo import cache_folder, demo_catalog, generate
+from cift.data.demo import demo_catalog, generate
 from cift.data.manifest import FORMAT_VERSION
 from cift.domain.instrument import Instrument
 from cift.domain.schemas import CHUNK_DTYPES, LAST, SCHEMAS

@@ -4,7 +4,7 @@ use super::{
     CancelReason, Event, FillReason, MatchingEngine, NewOrder, OrderInput, Party, RejectReason, SelfTrade, Sink,
     TimeInForce, Trade,
 };
-use crate::book::{BookError, Marks};
+use crate::book::Marks;
 use crate::ladder::NIL;
 use crate::types::{Family, Lots, MAX_OWNERS, OrderId, OwnerId, Side, Ticks};
 
@@ -93,35 +93,30 @@ impl MatchingEngine {
         }
         // What is left of the order must fit the level where it would rest.
         let price = order.limit.filter(|_| order.tif == TimeInForce::Gtc)?;
-        let level = self.book.level_at(order.side, price)?;
-        level.qty.checked_add(order.qty.0).is_none().then_some(RejectReason::LevelOverflow)
+        (!self.book.has_room(order.side, price, order.qty)).then_some(RejectReason::LevelOverflow)
     }
 
     /// Whether the best opposite price is one that the taker accepts. A cheap no for most resting orders.
     #[inline]
     fn may_trade(&self, taker: &Taker) -> bool {
-        self.book.best(taker.side.opposite()).is_some_and(|(price, _)| taker.accepts(price))
+        let side = taker.side.opposite();
+        self.book.best_level(side).is_some_and(|(rank, _)| taker.accepts(side.price_of_rank(rank)))
     }
 
-    /// Puts what is left of a taker into the book. The level was checked before, so that the refusal cannot happen here.
+    /// Puts what is left of a taker into the book. That its id is free and its level has room was checked before.
+    #[inline]
     fn rest<S: Sink>(&mut self, taker: &Taker, price: Ticks, post_only: bool, sink: &mut S) {
         let &Taker { id, owner, side, left: qty, self_trade, .. } = taker;
-        let ahead = Lots(self.book.level_at(side, price).map_or(0, |level| level.qty));
         let marks = Marks::new(side, Family::Order, owner).with_rules(post_only, self_trade as u32);
-        match self.book.add(id, marks, price, qty) {
-            Ok(slot) => {
+        match self.book.add_new(NIL, id, marks, price, qty) {
+            Ok((slot, ahead)) => {
                 self.joined(slot, side, price);
                 if !self.places.is_empty() {
                     self.join_places(slot, side, price);
                 }
                 sink.event(Event::Rested { id, owner, price, qty, ahead });
             }
-            Err(BookError::DuplicateId) => {
-                sink.event(Event::Rejected { id, owner, reason: RejectReason::DuplicateId });
-            }
-            Err(BookError::LevelOverflow) => {
-                sink.event(Event::Rejected { id, owner, reason: RejectReason::LevelOverflow });
-            }
+            Err(_) => sink.event(Event::Rejected { id, owner, reason: RejectReason::LevelOverflow }),
         }
     }
 

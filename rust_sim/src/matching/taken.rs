@@ -3,8 +3,8 @@
 use crate::arena::Arena;
 use crate::types::Lots;
 
-/// Sizes are kept in steps of this power of two: 2 kB.
-const SIZES_PER_STEP: u32 = 8;
+/// Sizes are kept in steps of 2 kB.
+const SIZES_PER_STEP: usize = 256;
 
 /// Taken sizes by the slot of the recorded order. The book's mark on the order says whether its entry counts.
 #[derive(Clone, Debug)]

@@ -587,6 +587,11 @@ impl Fills {
         }
     }
 
+    fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        // SAFETY: the interpreter is attached and `slf` is alive; the call returns a new reference, or null with an exception.
+        unsafe { Bound::from_owned_ptr_or_err(slf.py(), ffi::PySeqIter_New(slf.as_ptr())) }
+    }
+
     fn __add__(&self, other: &Bound<'_, Fills>) -> Fills {
         Fills::of(self.rows.iter().chain(&other.get().rows).copied().collect())
     }

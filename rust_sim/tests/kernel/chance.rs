@@ -9,19 +9,23 @@ use cift_sim::types::{Lots, Nanos, OrderId, Side, Ticks};
 use crate::world::{Feed, Line, World, limit, market};
 
 /// A small generator of numbers; equal seeds give equal numbers.
-pub struct Chance(u64);
+pub struct Chance {
+    state: u64,
+    /// What a strategy may still ask for: each answer wakes it, so it would never come to rest.
+    patience: u32,
+}
 
 impl Chance {
     pub fn new(seed: u64) -> Self {
-        Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+        Chance { state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1, patience: 120 }
     }
 
     /// A number below `end`.
     pub fn below(&mut self, end: i64) -> i64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 33) as i64 % end
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        (self.state >> 33) as i64 % end
     }
 
     fn one_in(&mut self, n: i64) -> bool {
@@ -133,10 +137,11 @@ pub fn world(seed: u64) -> World {
 
 /// What a strategy without any sense asks for when it is woken.
 pub fn act(chance: &mut Chance, desk: &mut Desk, wake: &Wake<'_>) {
-    if chance.one_in(3) || matches!(wake, Wake::Stop) && chance.one_in(2) {
+    if chance.patience == 0 || chance.one_in(3) || matches!(wake, Wake::Stop) && chance.one_in(2) {
         return;
     }
     for _ in 0..1 + chance.below(2) {
+        chance.patience = chance.patience.saturating_sub(1);
         let instrument = chance.below(desk.markets.len() as i64) as u16;
         let open: Vec<OrderId> = desk.open_orders().map(|order| order.id).collect();
         let some = open.get(chance.below(open.len().max(1) as i64) as usize).copied().unwrap_or(OrderId(1));

@@ -1,0 +1,41 @@
+"""How benchmarks take a time. Not a benchmark itself."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def unit(text: str) -> Callable[[Any], Any]:
+    """Names the unit of a `track_` benchmark."""
+
+    def named(function: Any) -> Any:
+        function.unit = text
+        return function
+
+    return named
+
+
+def seconds(*works: Callable[[], object], repeat: int = 5) -> list[float]:
+    """Median seconds of each work. They take turns, so that what else the machine does falls on all of them."""
+    taken: list[list[float]] = [[] for _ in works]
+    for _ in range(repeat):
+        for times, work in zip(taken, works, strict=True):
+            gc.collect()
+            start = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - start)
+    return [statistics.median(times) for times in taken]
+
+
+def in_fresh_process(script: str, *arguments: str) -> list[float]:
+    """The numbers that a script prints, in a process of its own."""
+    process = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True, timeout=120
+    )
+    return [float(word) for word in process.stdout.split()]

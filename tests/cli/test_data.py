@@ -1,0 +1,87 @@
+"""`cift data`: import, ls, describe, verify."""
+
+from __future__ import annotations
+
+import shutil
+
+import cift
+
+MESSAGES = """\
+34200.000000001,1,11,100,1000000,1
+34200.000000002,1,12,50,1000200,-1
+34200.5,4,11,40,1000000,1
+34201,3,12,50,1000200,-1
+"""
+
+
+def test_ls_lists_partitions(call, catalog):
+    answer = call("data", "ls", catalog.path, "--json")
+    assert answer.code == 0
+    assert {(row["schema"], row["symbol"], row["date"]) for row in answer.json["partitions"]} == {
+        (schema, symbol, "2026-01-05") for schema in ("mbo", "quotes", "trades") for symbol in ("ONE.SIM", "TWO.SIM")
+    }
+    text = call("data", "ls", catalog.path).out
+    assert len(text.splitlines()) == 6
+    assert "ONE.SIM" in text
+
+
+def test_describe_says_what_is_stored(call, catalog):
+    answer = call("data", "describe", catalog.path, "ONE.SIM", "--json")
+    (one,) = answer.json["symbols"]
+    assert one == catalog.describe("ONE.SIM")
+    text = call("data", "describe", catalog.path).out
+    assert "TWO.SIM" in text
+    assert "tick_size 0.01" in text
+    wrong = call("data", "describe", catalog.path, "OEN.SIM")
+    assert wrong.code == 2
+    assert "did you mean ONE.SIM" in wrong.err
+
+
+def test_verify_reads_every_file(call, catalog, tmp_path):
+    assert call("data", "verify", catalog.path, "--json").json["partitions"] == 6
+    copy = tmp_path / "copy"
+    shutil.copytree(catalog.path, copy)
+    file = sorted(copy.glob("trades/*/*/*.parquet"))[0]
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    answer = call("data", "verify", copy)
+    assert answer.code == 1
+    assert file.name in answer.err
+    assert call("data", "verify", copy, "--json").json["ok"] is False
+
+
+def test_a_lobster_file_is_imported(call, tmp_path):
+    messages = tmp_path / "ABC_2012-06-21_message.csv"
+    messages.write_text(MESSAGES)
+    answer = call("data", "import", "lobster", messages, "--to", tmp_path / "catalog", "--symbol", "ABC.XNAS", "--json")
+    assert answer.code == 0, answer.err
+    assert set(answer.json) == {
+        "source", "symbol", "rows_read", "rows_written", "counts", "elapsed_s", "notes", "quarantined",
+    }  # fmt: skip
+    assert answer.json["rows_read"] == 4
+    assert cift.Catalog(tmp_path / "catalog").describe("ABC.XNAS")["schemas"]["mbo"]["rows"] == answer.json["rows_written"]
+    messages.write_text(MESSAGES + "not a message\n")
+    wrong = call("data", "import", "lobster", messages, "--to", tmp_path / "other", "--symbol", "ABC.XNAS")
+    assert wrong.code == 2
+    assert "row 5" in wrong.err
+    assert cift.Catalog(tmp_path / "other").symbols() == []
+
+
+def test_a_bitstamp_log_that_is_none_is_refused(call, tmp_path):
+    log = tmp_path / "x.log"
+    log.write_text("hello\n")
+    answer = call("data", "import", "bitstamp", log, "--to", tmp_path / "catalog")
+    assert answer.code == 2
+    assert "x.log" in answer.err
+
+
+def test_no_catalog_is_told(call, tmp_path):
+    for command in ("ls", "describe", "verify"):
+        answer = call("data", command, tmp_path / "nowhere")
+        assert answer.code == 2
+        assert "there is no catalog" in answer.err
+
+
+def test_the_version_is_told(call):
+    assert call("--version").out == f"cift {cift.__version__}\n"

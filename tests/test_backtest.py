@@ -1,0 +1,517 @@
+"""The front page: parameters, errors that teach, progress, interrupt, partial results, saving, and many runs in one process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import cift
+from cift.backtest import Backtest, Fees, Result, Venue
+from cift.data.demo import generate
+from cift.data.view import Ticks
+from cift.domain.chunk import Chunk
+from cift.domain.instrument import Instrument
+from cift.errors import CorruptData, InvalidParameter, NoData, NotSupported, UnknownFigure, UnknownName
+from cift.indicators import EMA
+
+ROOT = Path(__file__).parents[1]
+
+
+class Cross(cift.Strategy):
+    fast: int = cift.param(10, low=2, high=50)
+    slow: int = cift.param(50, low=10, high=200)
+
+    def setup(self):
+        quick, calm = self.indicator(EMA(self.fast), on="mid"), self.indicator(EMA(self.slow), on="mid")
+        self.when(quick.crosses_above(calm), self.go_long)
+        self.when(quick.crosses_below(calm), self.go_short)
+
+    def go_long(self):
+        self.target(+100)
+
+    def go_short(self):
+        self.target(-100)
+
+
+class Breaks(cift.Strategy):
+    after: int = cift.param(20)
+    seen: int = cift.state(0)
+
+    def on_trade(self, trade):
+        self.seen += 1
+        self.buy(1)
+        self.log(f"trade {self.seen}")
+        if self.seen == self.after:
+            raise LookupError("lost count")
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory):
+    catalog = cift.Catalog(tmp_path_factory.mktemp("catalog"))
+    generate(catalog, "ONE.SIM", "2026-01-05", 4_000, seed=5)
+    generate(catalog, "TWO.SIM", "2026-01-05", 3_000, seed=6, price="50.00")
+    return catalog
+
+
+@pytest.fixture(scope="module")
+def ticks(catalog):
+    return catalog.ticks("ONE.SIM", "2026-01-05")
+
+
+@pytest.fixture(scope="module")
+def result(ticks):
+    return Backtest(ticks, Cross, venue=Venue(latency="250us", fees=Fees(taker_bps=0.5))).run(fast=5, slow=20)
+
+
+# ------------------------------------------------------------------ parameters and errors that teach
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "words"),
+    [
+        ({"fats": 5}, UnknownName, "Cross has no parameter 'fats'; did you mean 'fast'\\? Declared are: fast, slow"),
+        ({"window": 5}, UnknownName, "Cross has no parameter 'window'. Declared are: fast, slow"),
+        ({"fast": 1}, InvalidParameter, r"Cross.fast is 1, outside its range \[2, 50\]"),
+        ({"fast": 5.5}, InvalidParameter, "Cross.fast takes int, not 5.5 of type float"),
+    ],
+)
+def test_a_wrong_parameter_is_named_before_anything_runs(ticks, parameters, error, words):
+    with pytest.raises(error, match=words):
+        Backtest(ticks, Cross).run(**parameters)
+
+
+def test_a_misspelt_handler_is_named():
+    with pytest.raises(UnknownName, match="did you mean 'on_trade'"):
+        type("Typo", (cift.Strategy,), {"on_trad": lambda self, trade: None})
+    with pytest.raises(UnknownName, match="ticks only"):
+        type("Bars", (cift.Strategy,), {"on_bar": lambda self, bar: None})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"strategy": Cross(fast=5)}, InvalidParameter, "pass the class itself"),
+        ({"data": pl.DataFrame({"Close": [1.0]})}, InvalidParameter, r"cift\.quotes\(frame\)"),
+        ({"spread": 0.1}, NotSupported, "the book has its own spread"),
+        ({"margin": 0.1}, NotSupported, "Leave them out"),
+        ({"venue": Venue(), "commission": 0.001}, InvalidParameter, "not both"),
+        ({"equity_every": 0}, InvalidParameter, "must be above 0"),
+        ({"equity_every": "soon"}, InvalidParameter, "'250us'"),
+        ({"cash": 0}, InvalidParameter, "cash 0 must be above 0"),
+    ],
+)
+def test_a_wrong_argument_says_what_to_write(ticks, arguments, error, words):
+    given = {"data": ticks, "strategy": Cross, **arguments}
+    with pytest.raises(error, match=words):
+        Backtest(given.pop("data"), given.pop("strategy"), **given).run()
+
+
+def test_commission_is_a_fraction_of_value_for_every_fill(ticks):
+    short = Backtest(ticks, Cross, commission=0.0001).run(fast=5, slow=20)
+    long = Backtest(ticks, Cross, venue=Venue(fees=Fees(maker_bps=1, taker_bps=1))).run(fast=5, slow=20)
+    assert short.digest == long.digest
+    assert short["Fees [$]"] == pytest.approx(float((short.fills["price"] * short.fills["size"]).sum()) * 0.0001)
+
+
+def test_an_empty_view_says_no_data():
+    empty = Ticks((_Feed(0),), ("LOOP.SIM",))
+    with pytest.raises(NoData, match="no data"):
+        Backtest(empty, Cross).run()
+
+
+def test_a_strategy_that_sends_nothing_has_no_figures_and_a_sentence(ticks):
+    class Idle(cift.Strategy):
+        pass
+
+    result = Backtest(ticks, Idle).run()
+    assert result["Sharpe Ratio"] is None
+    assert result["Win Rate [%]"] is None
+    assert any("sent no order" in note for note in result.stats.notes)
+
+
+# ------------------------------------------------------------------ what a run gives
+
+
+def test_a_result_is_a_mapping_of_its_figures(result):
+    assert result["# Fills"] == result.fills.height > 0
+    assert set(result) == set(result.stats)
+    with pytest.raises(UnknownFigure, match="did you mean 'Sharpe Ratio'"):
+        result["Sharp Ratio"]
+    assert result._trades.equals(result.trades)
+    assert result._equity_curve.equals(result.equity)
+
+
+def test_a_cell_shows_a_small_page(result):
+    assert len(result._repr_html_()) < 100_000
+    assert result.digest in repr(result)
+
+
+def test_equity_is_cash_and_position_at_the_mark(result):
+    last = result.equity.row(-1, named=True)
+    fees = result.fills["fee"].sum()
+    traded = sum(
+        (-1 if side == "buy" else 1) * price * size for side, price, size in result.fills.select("side", "price", "size").iter_rows()
+    )
+    position = result.fills["position"][-1]
+    mark = result.record.marks["price"][-1]
+    assert last["cash"] == pytest.approx(1_000_000 + traded - fees)
+    assert last["equity"] == pytest.approx(last["cash"] + position * mark)
+
+
+def test_the_same_run_twice_is_the_same_run(ticks, result):
+    again = Backtest(ticks, Cross, venue=Venue(latency="250us", fees=Fees(taker_bps=0.5))).run(fast=5, slow=20)
+    assert again.digest == result.digest
+    assert again.fingerprint == result.fingerprint
+
+
+def test_a_saved_run_comes_back_whole(result, tmp_path):
+    back = cift.load(result.save(tmp_path / "run.cift"))
+    assert isinstance(back, Result)
+    assert back.digest == result.digest
+    assert back.fingerprint == result.fingerprint
+    assert dict(back.stats) == dict(result.stats)
+    assert repr(back) == repr(result)
+    assert back.record.journal == result.record.journal
+    assert back.record.origin == result.record.origin
+    for name in ("fills", "orders", "trades", "positions", "equity", "log"):
+        assert getattr(back, name).equals(getattr(result, name)), name
+    back.save(tmp_path / "again.cift")
+    assert cift.load(tmp_path / "again.cift").fingerprint == result.fingerprint
+
+
+def test_a_damaged_file_is_no_run(result, tmp_path):
+    path = result.save(tmp_path / "run.cift")
+    content = bytearray(path.read_bytes())
+    (tmp_path / "short.cift").write_bytes(content[: len(content) // 2])
+    content[len(content) // 2] ^= 0xFF
+    (tmp_path / "flipped.cift").write_bytes(content)
+    (tmp_path / "text.cift").write_text("not a run")
+    for name in ("short", "flipped", "text"):
+        with pytest.raises(CorruptData, match=f"{name}.cift is not a whole saved run"):
+            cift.load(tmp_path / f"{name}.cift")
+
+
+# ------------------------------------------------------------------ several instruments
+
+
+class Pair(cift.Strategy):
+    traded: bool = cift.state(False)
+
+    def on_trade(self, trade):
+        if trade.symbol == "TWO.SIM" and not self.traded:
+            self.traded = True
+            self["ONE.SIM"].buy(10)
+            self["TWO.SIM"].sell(20)
+
+
+def test_each_instrument_has_its_own_handle(catalog):
+    view = catalog.ticks(["ONE.SIM", "TWO.SIM"], "2026-01-05")
+    result = Backtest(view, Pair).run()
+    sums = dict(result.fills.group_by("symbol").agg(pl.col("size").sum()).iter_rows())
+    assert sums == {"ONE.SIM": 10.0, "TWO.SIM": 20.0}
+    assert result.record.symbols == ("ONE.SIM", "TWO.SIM")
+    assert set(result.trades["symbol"]) == {"ONE.SIM", "TWO.SIM"}
+
+
+def test_with_several_instruments_a_verb_must_say_which(catalog):
+    class Vague(cift.Strategy):
+        def on_trade(self, trade):
+            self.buy(1)
+
+    class Stranger(cift.Strategy):
+        def on_trade(self, trade):
+            self["TOW.SIM"].buy(1)
+
+    view = catalog.ticks(["ONE.SIM", "TWO.SIM"], "2026-01-05")
+    with pytest.raises(InvalidParameter, match=r"self\['ONE.SIM'\]"):
+        Backtest(view, Vague).run()
+    with pytest.raises(UnknownName, match="did you mean 'TWO.SIM'"):
+        Backtest(view, Stranger).run()
+
+
+# ------------------------------------------------------------------ memory of a strategy
+
+
+def test_undeclared_state_is_warned_of_once(ticks):
+    class Forgetful(cift.Strategy):
+        declared: int = cift.state(0)
+
+        def setup(self):
+            self.count = 0
+
+        def on_trade(self, trade):
+            self.declared += 1
+            self.count += 1
+
+    with pytest.warns(UserWarning, match=r"Forgetful changes count after setup.*`count = cift.state\(...\)`"):
+        Backtest(ticks, Forgetful).run()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Backtest(ticks, Forgetful).run()
+
+
+def test_declared_state_begins_anew_in_each_run(ticks):
+    class Counts(cift.Strategy):
+        seen: list = cift.state([])
+
+        def on_trade(self, trade):
+            self.seen.append(trade.price)
+
+        def on_stop(self):
+            self.log(str(len(self.seen)))
+
+    backtest = Backtest(ticks, Counts)
+    assert backtest.run().log["message"].to_list() == backtest.run().log["message"].to_list()
+
+
+# ------------------------------------------------------------------ runs that end early
+
+
+def test_a_handler_that_raises_ends_the_run_with_its_own_traceback(ticks):
+    backtest = Backtest(ticks, Breaks)
+    with pytest.raises(LookupError, match="lost count") as raised:
+        backtest.run()
+    assert raised.traceback[-1].name == "on_trade"
+    assert raised.value.__notes__ == ["The run ended here; what was recorded until then is in the Backtest's .partial"]
+    partial = backtest.partial
+    assert partial.record.error == "LookupError: lost count"
+    assert partial.log["message"].to_list() == [f"trade {n}" for n in range(1, 21)]
+    assert 0 < partial.fills.height <= 20
+    backtest.run(after=-1)
+    assert backtest.partial is None
+
+
+def test_the_digest_of_a_partial_run_repeats(ticks, tmp_path):
+    backtest, digests = Backtest(ticks, Breaks), []
+    for _ in range(2):
+        with pytest.raises(LookupError):
+            backtest.run()
+        digests.append(backtest.partial.digest)
+    assert digests[0] == digests[1]
+    back = cift.load(backtest.partial.save(tmp_path / "partial.cift"))
+    assert back.record.error == "LookupError: lost count"
+
+
+# ------------------------------------------------------------------ progress
+
+
+def test_progress_goes_to_a_function(ticks):
+    rows = []
+    result = Backtest(ticks, Cross, chunk_rows=1_000).run(progress=rows.append)
+    assert rows == sorted(rows)
+    assert rows[-1] == sum(result.record.rows.values())
+
+
+def test_a_bar_is_for_long_runs_and_for_eyes(ticks, capfd, monkeypatch):
+    Backtest(ticks, Cross).run()
+    assert capfd.readouterr() == ("", "")
+    clock = iter(range(0, 10_000, 2))
+    monkeypatch.setattr("cift.backtest.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("cift.backtest._can_be_seen", lambda: False)
+    Backtest(ticks, Cross, chunk_rows=1_000).run()
+    assert capfd.readouterr() == ("", "")
+    monkeypatch.setattr("cift.backtest._can_be_seen", lambda: True)
+    Backtest(ticks, Cross, chunk_rows=1_000).run()
+    assert "rows" in capfd.readouterr().err
+    Backtest(ticks, Cross, chunk_rows=1_000).run(progress=False)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_one_bar_shows_a_sweep_and_its_best_so_far(ticks, monkeypatch):
+    bars = []
+
+    class Bar:
+        def __init__(self, **options):
+            self.options, self.n, self.beside, self.closed = options, 0, [], False
+            bars.append(self)
+
+        def set_postfix_str(self, text, refresh):
+            self.beside.append(text)
+
+        def update(self, more):
+            self.n += more
+
+        def close(self):
+            self.closed = True
+
+    clock = iter(range(0, 10_000, 2))
+    monkeypatch.setattr("cift.backtest.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("cift.backtest._can_be_seen", lambda: True)
+    monkeypatch.setattr("cift.backtest._tqdm", lambda: Bar)
+    found = Backtest(ticks, Cross).sweep(fast=[4, 5, 6], slow=20)
+    (bar,) = bars
+    assert (bar.n, bar.options["total"], bar.options["unit"], bar.closed) == (3, 3, " trials", True)
+    best = max(trial.stats["Equity Final [$]"] for trial in found)
+    assert bar.beside[-1] == f"best Equity Final [$] {best:,.6g}"
+
+
+# ------------------------------------------------------------------ interrupts (U4)
+
+
+class _Feed:
+    """Quotes that swing around 100, in chunks: as many as asked for, or without end."""
+
+    symbol, schema = "LOOP.SIM", "quotes"
+    instrument = Instrument("LOOP.SIM", tick_size="0.01", lot_size=1)
+
+    def __init__(self, chunks, endless=False):
+        self.count = chunks
+        self.endless = endless
+        self.content_hash = f"{chunks} chunks"
+        self.begun = threading.Event()
+
+    def chunks(self, rows):
+        number = 0
+        while self.endless or number < self.count:
+            at = np.arange(number * 65_536, (number + 1) * 65_536)
+            mid = np.round(100 + (at * 7 % 40) / 100, 2)
+            columns = {
+                "ts_event": at * 1_000_000,
+                "ts_recv": np.full(len(at), np.iinfo(np.int64).min),
+                "bid_price": mid,
+                "bid_size": np.full(len(at), 500.0),
+                "ask_price": np.round(mid + 0.02, 2),
+                "ask_size": np.full(len(at), 500.0),
+                "flags": np.full(len(at), 128, dtype=np.uint8),
+                "sequence": at,
+            }
+            yield Chunk("quotes", columns, len(at))
+            self.begun.set()
+            number += 1
+
+
+class Dense(cift.Strategy):
+    """A handler at every quote."""
+
+    def on_quote(self, quote):
+        if quote.bid_price > 100.3:
+            self.target(0.0)
+
+
+class Sparse(cift.Strategy):
+    """Woken by a condition that never comes true."""
+
+    def setup(self):
+        self.when(self.indicator(EMA(10), on="mid") > 1_000.0, self.close)
+
+
+def interrupted_after(strategy, delay_s):
+    """CPU seconds from SIGINT to KeyboardInterrupt, and the Backtest; CPU time, so that a busy machine does not count."""
+    feed = _Feed(0, endless=True)
+    backtest = Backtest(Ticks((feed,), ("LOOP.SIM",)), strategy)
+    sent = []
+
+    def send():
+        feed.begun.wait()
+        time.sleep(delay_s)
+        sent.append(time.process_time())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            backtest.run(progress=False)
+        return time.process_time() - sent[0], backtest
+    finally:
+        sender.join()
+
+
+def check_interrupts(strategy, times):
+    finite = Backtest(Ticks((_Feed(2),), ("LOOP.SIM",)), strategy)
+    digest = finite.run(progress=False).digest
+    for number in range(times):
+        took_s, backtest = interrupted_after(strategy, 0.1 + 0.01 * (number % 7))
+        assert took_s <= 0.2
+        assert backtest.partial.record.error == "KeyboardInterrupt: "
+        assert sum(backtest.partial.record.rows.values()) > 0
+        assert finite.run(progress=False).digest == digest
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to oneself there")
+@pytest.mark.parametrize("strategy", [Dense, Sparse])
+def test_an_interrupt_stops_a_run_and_leaves_all_well(strategy):
+    check_interrupts(strategy, 4)
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to oneself there")
+@pytest.mark.parametrize("strategy", [Dense, Sparse])
+def test_a_hundred_interrupts(strategy):
+    check_interrupts(strategy, 100)
+
+
+# ------------------------------------------------------------------ many runs in one process (U3)
+
+MANY_RUNS = """
+    import gc, os, sys, threading
+    from pathlib import Path
+    import cift
+    from cift.data.demo import generate
+    from cift.indicators import EMA
+
+    class Cross(cift.Strategy):
+        def setup(self):
+            quick, calm = self.indicator(EMA(5), on="mid"), self.indicator(EMA(20), on="mid")
+            self.when(quick.crosses_above(calm), self.go_long)
+            self.when(quick.crosses_below(calm), self.go_short)
+        def go_long(self): self.target(+100)
+        def go_short(self): self.target(-100)
+        def on_fill(self, fill): self.log(str(fill.price))
+
+    runs, folder = int(sys.argv[1]), sys.argv[2]
+    catalog = cift.Catalog(folder)
+    generate(catalog, "ONE.SIM", "2026-01-05", 300, seed=5)
+
+    def run_many(count):
+        digests = set()
+        for _ in range(count):
+            result = cift.Backtest(catalog.ticks("ONE.SIM", "2026-01-05"), Cross).run(progress=False)
+            digests.add(result.digest)
+            result.fills
+        gc.collect()
+        return digests
+
+    def now():
+        status = Path("/proc/self/status").read_text().split()
+        threads = int(status[status.index("Threads:") + 1])
+        return int(status[status.index("VmRSS:") + 1]), threads, len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    first = run_many(300)
+    before = now()
+    assert run_many(runs) == first and len(first) == 1
+    print(*before, *now())
+"""
+
+
+def check_many_runs(runs, folder):
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(MANY_RUNS), str(runs), str(folder)],
+        cwd=ROOT, capture_output=True, text=True, timeout=1_200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rss, threads, files, python_threads, *after = (int(value) for value in done.stdout.split())
+    assert after[0] <= rss * 1.01
+    assert after[1:] == [threads, files, python_threads]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_thousand_runs_leave_nothing_behind(tmp_path):
+    check_many_runs(1_000, tmp_path)
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_ten_thousand_runs_leave_nothing_behind(tmp_path):
+    check_many_runs(10_000, tmp_path)

@@ -254,7 +254,9 @@ class Backtest:
                 "accounts that may go short. Leave them out"
             )
         if venue is not None and commission is not None:
-            raise InvalidParameter("give commission= or venue=, not both; write venue=cift.Venue(fees=cift.Fees(taker_bps=...))")
+            raise InvalidParameter(
+                "give commission= or venue=, not both; write venue=cift.Venue(fees=cift.Fees(taker_bps=...))"
+            )
         if commission is not None:
             bps = round(float(commission) * 1e4, 8)
             venue = Venue(fees=Fees(maker_bps=bps, taker_bps=bps))
@@ -367,9 +369,7 @@ class Backtest:
         asked = DEFAULT_MAXIMIZE if maximize is None else maximize
         with _Bar(progress, unit=" trials") as bar:
             told = None if bar is None else _best_so_far(bar, score(asked), asked)
-            found = sweep(
-                self._spec, grid, executor=executor, constraint=constraint, progress=told, maximize=maximize
-            )
+            found = sweep(self._spec, grid, executor=executor, constraint=constraint, progress=told, maximize=maximize)
         return ShownSweep(found.trials, found.parameters, found.record)
 
 
@@ -400,7 +400,11 @@ def _origin(data: Ticks, strategy: type[Strategy]) -> dict[str, Any]:
     module = sys.modules.get(strategy.__module__)
     file = None if module is None else own_file(module)
     return {
-        "strategy": {"module": strategy.__module__, "class": strategy.__qualname__, "file": None if file is None else str(file)},
+        "strategy": {
+            "module": strategy.__module__,
+            "class": strategy.__qualname__,
+            "file": None if file is None else str(file),
+        },
         "data": selection(data),
         "environment": environment(),
     }

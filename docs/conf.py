@@ -43,8 +43,9 @@ default_role = "code"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
-# A name may be reached by two ways, as `cift.Strategy` and `cift.strategy.Strategy`; a link to either is right.
-suppress_warnings = ["ref.python"]
+# A name may be reached by two ways, as `cift.Strategy` and `cift.strategy.Strategy`; a link to either is right. A link to
+# `statistics` leads to the page, though a module and a function are called so too.
+suppress_warnings = ["ref.python", "myst.xref_ambiguous"]
 
 PUBLIC_MODULES = {
     "cift": "The front page: what a first notebook needs.",

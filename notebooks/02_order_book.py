@@ -31,7 +31,7 @@ import cift
 from cift.data.importers import import_lobster
 
 # Altair's default renderer loads scripts from the network; SVG shows everywhere. `result.plot()` does this by itself.
-alt.renderers.enable("svg")
+_ = alt.renderers.enable("svg")
 # %% [markdown]
 # ## Markets
 #
@@ -116,15 +116,16 @@ for symbol, run in runs.items():
     levels = pl.DataFrame(
         [(side, *level) for side in depth for level in depth[side]], schema=["side", "price", "size", "orders"], orient="row"
     ).with_columns(total=pl.col("size").cum_sum().over("side"))
-    charts.append(
-        alt.Chart(levels, title=f"{symbol}, {run.log['ts'][0]:%H:%M:%S} UTC", width=310, height=220)
-        .mark_area(interpolate="step", opacity=0.6)
-        .encode(
-            x=alt.X("price:Q", scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(format=".2f", tickCount=6)),
-            y=alt.Y("total:Q", title="size up to this price"),
-            color=alt.Color("side:N", scale=alt.Scale(domain=["bid", "ask"], range=["#1d4f91", "#f28e2b"])),
-        )
-    )
+    colour = alt.Color("side:N", title=None, scale=alt.Scale(domain=["bid", "ask"], range=["#1d4f91", "#f28e2b"]))
+    price = alt.X("price:Q", scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(format=".2f", tickCount=5))
+    # Between two levels stands what the better one offers.
+    sides = [
+        alt.Chart(levels.filter(pl.col("side") == side))
+        .mark_area(interpolate=interpolate, opacity=0.7)
+        .encode(x=price, y=alt.Y("total:Q", title="size up to this price"), color=colour)
+        for side, interpolate in (("bid", "step-before"), ("ask", "step-after"))
+    ]
+    charts.append(alt.layer(*sides, title=f"{symbol}, {run.log['ts'][0]:%H:%M:%S} UTC").properties(width=310, height=220))
 alt.hconcat(*charts)
 
 # %% [markdown]
@@ -146,7 +147,7 @@ for symbol, run in runs.items():
         alt.Chart(orders, title=symbol, width=310, height=80)
         .mark_bar(stroke="white")
         .encode(
-            x=alt.X("size:Q", title="size, oldest order first"),
+            x=alt.X("size:Q", title="size, oldest order first", axis=alt.Axis(tickCount=5)),
             y=alt.Y("side:N", title=None, sort=["ask", "bid"]),
             order="place:Q",
             color=alt.Color("side:N", legend=None, scale=alt.Scale(domain=["bid", "ask"], range=["#1d4f91", "#f28e2b"])),
@@ -187,7 +188,7 @@ for catalog, symbol, _ in markets:
     steps[symbol] = pl.DataFrame({"ts": notes["ts"], "ahead": [sum(queue.values()) for queue in queues]}).with_columns(
         seconds=(pl.col("ts") - order["ts_accepted"]).dt.total_nanoseconds() / 1e9,
         change=pl.when(pl.col("ahead").diff() < 0).then(
-            pl.when(pl.col("ts").is_in(traded["arrival"].to_list())).then(pl.lit("traded")).otherwise(pl.lit("left"))
+            pl.when(pl.col("ts").is_in(traded["arrival"].implode())).then(pl.lit("traded")).otherwise(pl.lit("left"))
         ),
     )
 

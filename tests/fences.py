@@ -22,7 +22,7 @@ RUNNER = Path(__file__).with_name("run_fences.py")
 
 OPENING = re.compile(r"^(?P<mark>`{3,}|~{3,})(?P<info>.*)$")
 # What may differ between two runs of one thing: how long it took, and how fast it was. Only where the text says so.
-ELAPSED = re.compile(r"\b(in|took|elapsed:?)\s+[\d.,]+ ?(ns|us|µs|ms|s|min)\b")
+ELAPSED = re.compile(r"(\b(?:in|took|elapsed:?)|;)\s+[\d.,]+ ?(ns|us|µs|ms|s|min)\b")
 SPEED = re.compile(r"[\d.,]+ ?[kM]? ?(events|ticks|rows|orders)(/s| a second)")
 
 

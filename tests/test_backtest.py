@@ -161,7 +161,8 @@ def test_equity_is_cash_and_position_at_the_mark(result):
     last = result.equity.row(-1, named=True)
     fees = result.fills["fee"].sum()
     traded = sum(
-        (-1 if side == "buy" else 1) * price * size for side, price, size in result.fills.select("side", "price", "size").iter_rows()
+        (-1 if side == "buy" else 1) * price * size
+        for side, price, size in result.fills.select("side", "price", "size").iter_rows()
     )
     position = result.fills["position"][-1]
     mark = result.record.marks["price"][-1]
@@ -236,7 +237,7 @@ def test_with_several_instruments_a_verb_must_say_which(catalog):
     view = catalog.ticks(["ONE.SIM", "TWO.SIM"], "2026-01-05")
     with pytest.raises(InvalidParameter, match=r"self\['ONE.SIM'\]"):
         Backtest(view, Vague).run()
-    with pytest.raises(UnknownName, match="did you mean 'TWO.SIM'"):
+    with pytest.raises(UnknownName, match=r"did you mean 'TWO\.SIM'"):
         Backtest(view, Stranger).run()
 
 

@@ -98,6 +98,7 @@ def test_outputs_are_written_into_the_page() -> None:
     ("one", "other", "equal"),
     [
         ("ran in 1.2 s", "ran in 950 ms", True),
+        ("report.html has the whole report; 10.9 s", "report.html has the whole report; 5.4 s", True),
         ("8.1 M events/s", "11 M events/s", True),
         ("latency 250 us", "latency 100 us", False),
         ("P&L 10.5", "P&L 10.6", False),

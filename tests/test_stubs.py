@@ -32,6 +32,17 @@ def is_public(name: str) -> bool:
     return not name.startswith("_") or name in TOLD
 
 
+def is_alias(node: ast.stmt) -> bool:
+    """Whether a line of a stub names a type for other lines of it: such a name need not exist in the module."""
+    match node:
+        case ast.Assign():
+            return True
+        case ast.AnnAssign(annotation=annotation):
+            return ast.unparse(annotation).endswith("TypeAlias")
+        case _:
+            return False
+
+
 def decorators(node: ast.FunctionDef) -> set[str]:
     return {ast.unparse(decorator) for decorator in node.decorator_list}
 
@@ -180,7 +191,8 @@ def differences(stub: str, module: ModuleType) -> list[str]:
             found.append(f"{name}: not in the stub")
             continue
         if name not in actual:
-            found.append(f"{name}: not in the module")
+            if not is_alias(declared[name]):
+                found.append(f"{name}: not in the module")
             continue
         node, real = declared[name], actual[name]
         if isinstance(real, type):
@@ -203,10 +215,12 @@ def test_the_stub_and_the_module_agree() -> None:
 
 
 def test_the_module_names_its_public_names() -> None:
-    assert sorted(_sim.__all__) == sorted(name for name in vars(_sim) if is_public(name))
+    assert sorted(vars(_sim)["__all__"]) == sorted(name for name in vars(_sim) if is_public(name))
 
 
 GOOD_STUB = '''
+SideName: TypeAlias = Literal["buy", "sell"]
+Size = int | float
 LIMIT: int
 def count(rows: int, *, side: str = ...) -> int:
     """Rows of a side."""

@@ -31,7 +31,9 @@ UV = Path(sys.executable).with_name("uv")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built wheel."""
     env = clean_environment(tmp_path_factory.mktemp("cache"))
-    process = subprocess.run(["make", "wheel", f"VENV={sys.prefix}"], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    process = subprocess.run(
+        ["make", "wheel", f"VENV={sys.prefix}"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
     assert process.returncode == 0, process.stdout + process.stderr
     wheels = list((ROOT / "dist").glob("*.whl"))
     assert len(wheels) == 1, f"one wheel expected in dist/, found {wheels}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import gc
 import io
+import itertools
 import json
 import math
 import os
@@ -24,7 +25,7 @@ from typing import Any
 from cift.cli.output import print_json
 from cift.errors import CiftError
 
-ROWS, QUICK_ROWS = 1_000_000, 100_000
+ROWS, QUICK_ROWS = 1_000_000, 20_000
 SYMBOLS = 50
 WINDOW = 20
 MESSAGES = 20_000
@@ -98,7 +99,9 @@ def bench(*, quick: bool, only: str | None, as_json: bool) -> None:
         raise CiftError(f"no row of the suite has {only!r} in its name; leave --only out to see them")
     if not as_json:
         busy = "unknown" if load is None else ", ".join(f"{value:.2f}" for value in load)
-        print(f"{machine['processors']} processors, {machine['system']}, Python {machine['python']}, load {busy} (1, 5, 15 min)")
+        print(
+            f"{machine['processors']} processors, {machine['system']}, Python {machine['python']}, load {busy} (1, 5, 15 min)"
+        )
         print(f"{'':<22} {'claim':>8} {'figure':>12} {'ratio':>9}")
     figures = []
     for case in found:
@@ -121,7 +124,9 @@ def measured(case: Case, repeats: int) -> Figure:
     if case.run_baseline is not None:
         expected = case.run_baseline()
         if not math.isclose(value, expected, rel_tol=1e-6, abs_tol=1e-9):
-            raise CiftError(f"bench {case.name}: {case.subject} gives {value!r}, {case.baseline} {expected!r}; a defect of cift")
+            raise CiftError(
+                f"bench {case.name}: {case.subject} gives {value!r}, {case.baseline} {expected!r}; a defect of cift"
+            )
         baseline_s = _median_seconds(case.run_baseline, min(repeats, 3))
     return Figure(case, _median_seconds(case.run, repeats) / case.calls, baseline_s)
 
@@ -214,7 +219,7 @@ def _indicators(market: _Market) -> Iterator[Case]:
 
     def vwap() -> float:
         value = volume = 0.0
-        out = []
+        out: list[float] = []
         for p, q in zip(lists["price"], lists["size"], strict=True):
             value += p * q
             volume += q
@@ -241,15 +246,14 @@ def _indicators(market: _Market) -> Iterator[Case]:
     yield Case("OFI", "cift.indicators", lambda: float(ofi(*touch)[-1]), rows, "plain Python", flow)
 
     change = price.diff().slice(1)
-    smooth = {"alpha": 1 / 14, "adjust": False}
-    gain, loss = change.clip(lower_bound=0).ewm_mean(**smooth), (-change).clip(lower_bound=0).ewm_mean(**smooth)
+    gain, loss = (part.clip(lower_bound=0).ewm_mean(alpha=1 / 14, adjust=False) for part in (change, -change))
 
     def rsi() -> float:
         prices = lists["price"]
         up = max(prices[1] - prices[0], 0.0)
         down = max(prices[0] - prices[1], 0.0)
         out = []
-        for before, now in zip(prices[1:], prices[2:], strict=False):
+        for before, now in itertools.pairwise(prices[1:]):
             up += (max(now - before, 0.0) - up) / 14
             down += (max(before - now, 0.0) - down) / 14
             out.append(100 * up / (up + down) if up + down else 50.0)
@@ -277,7 +281,7 @@ def _tables(market: _Market) -> Iterator[Case]:
 
     frame, lists, rows = market.frame, market.lists, market.rows
     names = pl.DataFrame({"symbol": list(range(SYMBOLS)), "weight": [float(at) for at in range(SYMBOLS)]})
-    weight = dict(names.iter_rows())
+    weight: dict[int, float] = dict(names.iter_rows())
 
     def group() -> float:
         found: dict[int, list[float]] = {}
@@ -291,7 +295,7 @@ def _tables(market: _Market) -> Iterator[Case]:
             sums[3] += 1
             if price > sums[2]:
                 sums[2] = price
-        return sum(size + price / count + high for size, price, high, count in found.values())
+        return float(sum(size + price / count + high for size, price, high, count in found.values()))
 
     def grouped() -> float:
         found = frame.group_by("symbol").agg(pl.col("size").sum(), mean=pl.col("price").mean(), high=pl.col("price").max())
@@ -307,7 +311,7 @@ def _tables(market: _Market) -> Iterator[Case]:
     def rolling() -> float:
         total = 0.0
         window: deque[float] = deque()
-        out = []
+        out: list[float] = []
         for size in lists["size"]:
             window.append(size)
             total += size
@@ -404,7 +408,7 @@ def _core() -> Iterator[Case]:
         match_order,
     )
 
-    levels, calls = 1_000, 2_000
+    levels, calls = 1_000, 1_000
     deep = [Order(side=Side.SELL, price_ticks=10_000 + at, qty_lots=10**9) for at in range(levels)]
     book = build_order_book(deep)
     taker = Order(side=Side.BUY, price_ticks=10_000, qty_lots=1)
@@ -418,7 +422,9 @@ def _core() -> Iterator[Case]:
 
     draw = random.Random(SEED)
     orders = [
-        Order(side=side, price_ticks=draw.randint(9_900, 9_999) if side is Side.BUY else draw.randint(10_000, 10_099), qty_lots=5)
+        Order(
+            side=side, price_ticks=draw.randint(9_900, 9_999) if side is Side.BUY else draw.randint(10_000, 10_099), qty_lots=5
+        )
         for side in (draw.choice((Side.BUY, Side.SELL)) for _ in range(1_000))
     ]
     yield Case("build_order_book", "cift.core", lambda: float(len(build_order_book(orders))), 1_000, claim_us=100)

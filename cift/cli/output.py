@@ -34,7 +34,8 @@ def _plain(value: Any) -> Any:
         return value.total_seconds()
     if isinstance(value, Path):
         return str(value)
-    return value
+    # A NumPy scalar is the Python number that it holds.
+    return value.item() if hasattr(value, "item") else value
 
 
 def result_json(result: Result, *, saved: Path | None = None, report: Path | None = None) -> dict[str, Any]:

@@ -77,7 +77,9 @@ def _find_strategy(saved: RunRecord, given: str | None, path: Path) -> type[Stra
     if not Path(told["file"]).is_file():
         raise InvalidParameter(f"{told['file']}, which held {saved.strategy}, is not there; say where it is now: {hint}")
     if "." in told["class"]:
-        raise InvalidParameter(f"{told['class']} was defined inside another scope of {told['file']}; move it out and run: {hint}")
+        raise InvalidParameter(
+            f"{told['class']} was defined inside another scope of {told['file']}; move it out and run: {hint}"
+        )
     return load_strategy(f"{told['file']}:{told['class']}")
 
 
@@ -132,10 +134,8 @@ def _venue(plain: Mapping[str, Any]) -> Venue:
 
 def parts(saved: RunRecord, again: RunRecord) -> list[Part]:
     """The parts of both fingerprints, data feed by feed, and the environments last."""
-    found = []
     then, now = _flat(saved.fingerprint), _flat(again.fingerprint)
-    for name in dict.fromkeys([*then, *now]):
-        found.append(Part(name, then.get(name), now.get(name)))
+    found = [Part(name, then.get(name), now.get(name)) for name in dict.fromkeys([*then, *now])]
     then, now = saved.origin.get("environment", {}), environment()
     found += [Part(f"{name} (not in the fingerprint)", then.get(name), now.get(name)) for name in now]
     return found

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 WHY = {
     "queue": "what stood ahead of it had traded or been cancelled, and the next execution at its price reached it",
     "crossed": "an order of the record came in through its price and traded with it",
-    "swept": "the market traded through its price, so everything there was filled",
+    "swept": "an execution at a worse price passed it",
 }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cift.errors import CatalogError, NoData
 
 if TYPE_CHECKING:
-    from cift.data.view import Ticks
+    from cift.data.view import Feed, Ticks
 
 
 def selection(ticks: Ticks) -> dict[str, Any]:
@@ -53,13 +53,14 @@ def reopen(selected: Mapping[str, Any], catalog: str | Path | None = None) -> Ti
         raise CatalogError(f"there is no catalog at {folder}; say where the data lies now")
     view = Catalog(folder).ticks(selected["symbols"], selected["start_ns"], selected["end_ns"], level=selected["level"])
     wanted = {(feed["symbol"], feed["schema"]): feed["intervals"] for feed in selected["feeds"]}
-    feeds = []
-    for feed in view.feeds:
+    feeds: list[Feed] = []
+    for found in view.feeds:
+        feed: Any = found  # of a catalog: it has intervals
         intervals = wanted.get((feed.symbol, feed.schema))
         if intervals is None:
             continue
         cut = tuple((int(start), int(end)) for start, end in intervals)
-        feeds.append(replace(feed, intervals=cut) if cut and cut != feed.intervals else feed)  # type: ignore[type-var,call-arg]
+        feeds.append(replace(feed, intervals=cut) if cut and cut != feed.intervals else feed)
     if not feeds:
         raise NoData(f"{folder} holds none of the records that the run read")
     return replace(view, feeds=tuple(feeds))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cift.core import calculate_sharpe
 from cift.errors import InvalidParameter, UnknownFigure, UnknownName
 
 if TYPE_CHECKING:
@@ -68,10 +69,7 @@ def sharpe(returns: Floats, periods_per_year: float) -> float | None:
 
     Source: Sharpe (1994), "The Sharpe Ratio", J. Portfolio Management 21(1); equal to quantstats and empyrical.
     """
-    seen = returns[~np.isnan(returns)]
-    if len(seen) < 2 or seen.min() == seen.max():
-        return None
-    return float(seen.mean() / seen.std(ddof=1) * math.sqrt(periods_per_year))
+    return calculate_sharpe(returns, periods_per_year)
 
 
 def geometric_mean(returns: Floats) -> float | None:

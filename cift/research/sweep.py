@@ -22,6 +22,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from hashlib import blake2b
+from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -233,9 +234,7 @@ def _number(value: Any, what: str) -> float | None:
 # ------------------------------------------------------------------ what is tried
 
 
-def combinations(
-    spec: RunSpec, grid: Mapping[str, Any], constraint: Callable[[Any], bool] | None = None
-) -> list[Parameters]:
+def combinations(spec: RunSpec, grid: Mapping[str, Any], constraint: Callable[[Any], bool] | None = None) -> list[Parameters]:
     """All combinations of a grid that the constraint keeps, each with all parameters of the strategy, checked.
 
     Args:
@@ -286,10 +285,12 @@ class _Outcome:
         if self.record is None:
             return Trial(self.parameters, {}, None, None, self.error, self.elapsed_s)
         stats = statistics_of(self.record)
-        stream = stats.returns.write_ipc_stream(None)
+        # Plain numbers, no NumPy scalars: they travel small, and a column of them has one type.
+        figures: dict[str, Any] = {**stats}
+        figures = {label: value.item() if hasattr(value, "item") else value for label, value in figures.items()}
         identity = digest_of(self.record.fingerprint)
-        returns = stream.getvalue()
-        return Trial(self.parameters, stats.to_dict(), self.record.digest, identity, None, self.elapsed_s, returns)
+        returns = stats.returns.write_ipc_stream(None).getvalue()
+        return Trial(self.parameters, figures, self.record.digest, identity, None, self.elapsed_s, returns)
 
 
 def _attempt(spec: RunSpec, parameters: Parameters) -> _Outcome:
@@ -363,8 +364,7 @@ def pack(spec: RunSpec) -> bytes:
     Raises:
         NotSupported: where something in it cannot travel.
     """
-    import cloudpickle
-
+    cloudpickle: Any = import_module("cloudpickle")
     registered = cloudpickle.list_registry_pickle_by_value()
     homes = {base.__module__: sys.modules.get(base.__module__) for base in spec.strategy.__mro__}
     own = [
@@ -474,8 +474,7 @@ def _run_all(spec: RunSpec, tried: Sequence[Parameters], executor: Executor | in
         return _in_threads(spec, tried, executor)
     payload = pack(spec)
     key = blake2b(payload, digest_size=16).hexdigest()
-    submit = partial(executor.submit, _work_anywhere, key, payload)
-    return _scheduled(submit, _workers_of(executor), tried)
+    return _scheduled(lambda part: executor.submit(_work_anywhere, key, payload, part), _workers_of(executor), tried)
 
 
 def _workers_of(executor: Executor) -> int:
@@ -488,7 +487,7 @@ def _in_threads(spec: RunSpec, tried: Sequence[Parameters], executor: Executor) 
     stop = threading.Event()
     stoppable = replace(spec, progress=partial(_stop_if, stop.is_set))
     try:
-        yield from _scheduled(partial(executor.submit, _attempts, stoppable), _workers_of(executor), tried)
+        yield from _scheduled(lambda part: executor.submit(_attempts, stoppable, part), _workers_of(executor), tried)
     except BaseException:
         stop.set()
         raise
@@ -501,7 +500,7 @@ def _in_processes(spec: RunSpec, tried: Sequence[Parameters], count: int) -> Any
     stop = context.Event()
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker, initargs=(pack(spec), stop))
     try:
-        yield from _scheduled(partial(pool.submit, _work), count, tried)
+        yield from _scheduled(lambda part: pool.submit(_work, part), count, tried)
     except BrokenExecutor as error:
         raise CiftError(
             "a worker process ended before it answered. In a script, call the sweep under `if __name__ == '__main__':`; "

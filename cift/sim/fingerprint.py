@@ -17,9 +17,7 @@ from typing import Any
 
 from cift import _sim
 
-_INSTALLED = tuple(
-    str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib")
-)
+_INSTALLED = tuple(str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 def digest_of(parts: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ Clock = tuple[int, str]
 ON_PRINTS = frozenset({"price", "size"})
 
 
-class Line(_sim.Cell, LineMath):  # type: ignore[misc]
+class Line(_sim.Cell, LineMath):
     """An indicator in a running strategy: `.value` at the present row, `.ready`, and the operators of conditions."""
 
     def __init__(self, indicator: Indicator, on: str, symbol: str) -> None:

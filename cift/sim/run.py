@@ -203,7 +203,11 @@ def _record(spec: RunSpec, compiled: Any, seated: Any, fingerprint: dict[str, An
         "trades": compiled.trades(),
         "equity": equity,
         "marks": compiled.marks(),
-        "log": {"ts": np.array([row[0] for row in log], dtype=np.int64), "level": [row[1] for row in log], "message": [row[2] for row in log]},
+        "log": {
+            "ts": np.array([row[0] for row in log], dtype=np.int64),
+            "level": [row[1] for row in log],
+            "message": [row[2] for row in log],
+        },
     }
     feeds = spec.ticks.feeds
     anomalies = {name: count for name, count in zip(ANOMALIES, compiled.anomalies(), strict=True) if count}

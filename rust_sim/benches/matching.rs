@@ -5,6 +5,9 @@
 //! book) on a small and on a large book, the same flow as a record, and the floor: a bare price ladder without ids,
 //! events or checks. The stream is that of the peers' comparison, so that its figures stand beside ours.
 
+// A benchmark reads the clock; the engine never does.
+#![allow(clippy::disallowed_types)]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -360,7 +363,11 @@ fn worst(name: &str, price_of: impl Fn(u64) -> i64) {
     }
     let sweep = timed(&mut engine, &order(N, Side::Buy, None, N as i64), &mut fills, clock);
     assert_eq!(fills.count, N);
-    println!("{name:<22} worst add {:>7.1} us, a sweep of all {:>5.1} ns a fill", slowest as f64 / 1e3, sweep as f64 / N as f64);
+    println!(
+        "{name:<22} worst add {:>7.1} us, a sweep of all {:>5.1} ns a fill",
+        slowest as f64 / 1e3,
+        sweep as f64 / N as f64
+    );
 }
 
 fn print_single_commands() {

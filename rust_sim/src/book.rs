@@ -492,7 +492,10 @@ mod tests {
     fn one_id_may_stand_once_in_each_family() {
         let mut book = Book::new();
         book.add_before(NIL, OrderId(1), record(Side::Sell), Ticks(-4), Lots(1)).unwrap();
-        assert_eq!(book.add_before(NIL, OrderId(1), record(Side::Buy), Ticks(-9), Lots(1)), Err(BookError::DuplicateId));
+        assert_eq!(
+            book.add_before(NIL, OrderId(1), record(Side::Buy), Ticks(-9), Lots(1)),
+            Err(BookError::DuplicateId)
+        );
         book.add_before(NIL, OrderId(1), Marks::new(Side::Buy, Family::Order, OwnerId(3)), Ticks(-9), Lots(2)).unwrap();
         assert_eq!(book.len(), 2);
         assert_eq!(book.get(OrderId(1), Family::Order).map(|order| order.owner), Some(OwnerId(3)));
@@ -502,7 +505,10 @@ mod tests {
     fn a_level_that_would_overflow_is_refused() {
         let mut book = Book::new();
         book.add_before(NIL, OrderId(1), record(Side::Buy), Ticks(0), Lots(i64::MAX)).unwrap();
-        assert_eq!(book.add_before(NIL, OrderId(2), record(Side::Buy), Ticks(0), Lots(1)), Err(BookError::LevelOverflow));
+        assert_eq!(
+            book.add_before(NIL, OrderId(2), record(Side::Buy), Ticks(0), Lots(1)),
+            Err(BookError::LevelOverflow)
+        );
         assert_eq!(book.len(), 1);
     }
 }

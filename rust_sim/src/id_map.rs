@@ -196,14 +196,14 @@ impl IdMap {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::HashMap;
+    use std::collections::BTreeMap;
 
     proptest! {
         #[test]
         fn it_agrees_with_the_standard_map(steps in prop::collection::vec((any::<bool>(), 0u64..3_000), 1..6_000)) {
             let mut fast = IdMap::new();
             let mut ids: Vec<u64> = Vec::new();
-            let mut slow: HashMap<u64, u32> = HashMap::new();
+            let mut slow: BTreeMap<u64, u32> = BTreeMap::new();
             for (insert, id) in steps {
                 let key = OrderId(id << 40);
                 let found = fast.find(key, Family::Order, |slot| ids[slot as usize] == id);

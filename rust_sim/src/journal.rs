@@ -44,7 +44,9 @@ pub enum RecordKind {
 impl RecordKind {
     fn from_code(code: u8) -> Option<Self> {
         use RecordKind::{Alarm, Answer, Command, End, Fill, HandlerError, Header, Rows, Stop, Timer};
-        [Header, Rows, Answer, Timer, Alarm, Stop, Command, Fill, HandlerError, End].into_iter().find(|kind| *kind as u8 == code)
+        [Header, Rows, Answer, Timer, Alarm, Stop, Command, Fill, HandlerError, End]
+            .into_iter()
+            .find(|kind| *kind as u8 == code)
     }
 }
 
@@ -90,8 +92,13 @@ impl<S: Storage> Journal<S> {
     /// Begins a journal.
     pub fn new(mut storage: S, sources: usize, header: &str) -> Self {
         storage.append(MAGIC);
-        let mut journal =
-            Journal { storage, digest: blake3::Hasher::new(), inputs: 0, rows: vec![(0, 0); sources], rows_pending: false };
+        let mut journal = Journal {
+            storage,
+            digest: blake3::Hasher::new(),
+            inputs: 0,
+            rows: vec![(0, 0); sources],
+            rows_pending: false,
+        };
         journal.write(RecordKind::Header, header.as_bytes());
         journal
     }

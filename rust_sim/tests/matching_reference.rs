@@ -3,6 +3,7 @@
 //! A failure prints the mix, the seed and the number of the command. `CIFT_REPLAY=Records:17` runs that stream alone;
 //! `CIFT_REPLAY=Records:17:4211` also prints the commands that lead up to it.
 
+mod change;
 mod flow;
 mod laws;
 mod reference;
@@ -10,6 +11,7 @@ mod reference;
 use cift_sim::matching::{Event, Input, MatchingEngine, RecordInput, Refill};
 use cift_sim::types::{Family, Nanos, Side};
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 
 use flow::{Flow, Mix};
 use laws::Auditor;
@@ -181,8 +183,6 @@ fn events_of(engine: &mut MatchingEngine, inputs: &[Input], first_ts: i64) -> Ve
     events
 }
 
-mod change;
-
 /// Says at the first event where two runs part, not the whole of both.
 fn assert_same(plain: &[Event], other: &[Event], what: &str) {
     if let Some(n) = (0..plain.len().max(other.len())).find(|&n| plain.get(n) != other.get(n)) {
@@ -286,7 +286,11 @@ fn without_orders_of_ours_the_book_is_the_record() {
 // ------------------------------------------------------------------------------------------------ with shrinking
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 4_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("proptest-regressions/matching_reference.txt"))),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn short_sequences_of_anything_agree(inputs in prop::collection::vec(change::any_input(), 1..40), refills in any::<bool>()) {

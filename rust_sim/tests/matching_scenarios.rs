@@ -338,10 +338,8 @@ fn a_feed_of_best_quotes_has_queues_too() {
 
 /// `../shared/data/matching` beside the workspace, or below CIFT_REAL_DATA. In CI a missing file is a failure.
 fn published(name: &str) -> Option<Value> {
-    let data = std::env::var_os("CIFT_REAL_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
+    let data = std::env::var_os("CIFT_REAL_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
     let path = data.join("matching").join(name);
     match std::fs::read_to_string(&path) {
         Ok(text) => Some(serde_json::from_str(&text).expect("a published scenario file is JSON")),

@@ -15,7 +15,7 @@ from cift.data.demo import generate
 
 ROOT = Path(__file__).parents[2]
 
-STRATEGY = '''\
+STRATEGY = """\
 import cift
 from cift.indicators import EMA
 
@@ -43,7 +43,7 @@ class Breaks(cift.Strategy):
     def on_trade(self, trade):
         self.buy(1)
         raise LookupError("lost count")
-'''
+"""
 
 
 class Answer(NamedTuple):

@@ -34,7 +34,9 @@ def test_a_run_is_what_the_front_page_gives(call, catalog, strategy, tmp_path):
     assert answer.err == ""
     assert set(answer.json) == RUN_KEYS
     venue = cift.Venue(latency="250us", fees=cift.Fees(taker_bps=0.5))
-    backtest = cift.Backtest(catalog.ticks("ONE.SIM", "2026-01-05"), load_strategy(f"{strategy}:Cross"), cash=50_000, venue=venue)
+    backtest = cift.Backtest(
+        catalog.ticks("ONE.SIM", "2026-01-05"), load_strategy(f"{strategy}:Cross"), cash=50_000, venue=venue
+    )
     result = backtest.run(fast=4, size=50.0)
     assert answer.json["digest"] == result.digest
     assert answer.json["parameters"] == {"fast": 4, "slow": 20, "size": 50.0, "eager": False, "mode": "both"}
@@ -206,7 +208,7 @@ def test_every_row_of_the_bench_agrees_with_its_baseline(call):
 
 
 def test_a_bench_whose_sides_disagree_is_no_figure():
-    with pytest.raises(CiftError, match="gives 1.0, plain 2.0"):
+    with pytest.raises(CiftError, match=r"gives 1\.0, plain 2\.0"):
         measured(Case("x", "ours", lambda: 1.0, 1, "plain", lambda: 2.0), repeats=1)
 
 

@@ -214,9 +214,7 @@ def test_where_all_raise_the_first_is_raised(ticks, executor):
 
 
 def test_no_data_is_raised_not_listed(tmp_path):
-    frame = pl.DataFrame(
-        schema={"ts_event": pl.Datetime("ns", "UTC")} | dict.fromkeys(["price", "size"], pl.Float64)
-    )
+    frame = pl.DataFrame(schema={"ts_event": pl.Datetime("ns", "UTC")} | dict.fromkeys(["price", "size"], pl.Float64))
     with pytest.raises(NoData):
         Backtest(cift.trades(frame, tick_size="0.01", lot_size=1), Fragile).sweep(limit=[1, 2])
 

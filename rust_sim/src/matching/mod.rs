@@ -439,6 +439,7 @@ impl MatchingEngine {
         if is != was {
             self.taken.count(is);
             self.book.mark_taken(slot, is);
+            self.quotes.mark_stale(self.book.node(slot).marks.side(), !is);
         }
         if is && !was && self.refill == Refill::NextEvent {
             self.taken.remember(slot);
@@ -452,8 +453,11 @@ impl MatchingEngine {
         if marks.is_taken() {
             self.set_taken(slot, Lots::ZERO);
         }
-        if marks.is_ours() && !self.places.is_empty() {
-            self.leave_place(slot);
+        if marks.is_ours() {
+            self.quotes.mark_stale(marks.side(), true);
+            if !self.places.is_empty() {
+                self.leave_place(slot);
+            }
         }
         self.book.remove(slot);
     }

@@ -176,6 +176,10 @@ impl MatchingEngine {
             if taker.left == Lots::ZERO || !taker.accepts(price) {
                 return;
             }
+            // Behind the last price shown there is nothing to take but ours.
+            if self.quotes.ends_before(side, price) && self.book.ours(side) == 0 {
+                return;
+            }
             let mut slot = self.book.level(side, place).head;
             let mut emptied = true;
             while slot != NIL {

@@ -14,12 +14,26 @@ use crate::types::{Family, Lots, OrderId, OwnerId, Side, Ticks};
 pub(super) struct Quotes {
     used: bool,
     shown: [Option<Ticks>; 2],
+    /// Whether a level that is no longer shown may have lost its last reason to stay.
+    stale: [bool; 2],
 }
 
 impl Quotes {
     #[inline]
     pub(super) fn in_use(&self) -> bool {
         self.used
+    }
+
+    /// Whether the record shows nothing at a price or behind it.
+    #[inline]
+    pub(super) fn ends_before(&self, side: Side, price: Ticks) -> bool {
+        self.used && self.shown[side as usize].is_none_or(|best| side.rank(price) > side.rank(best))
+    }
+
+    /// One of ours left a level, or what they took of it is there again.
+    #[inline]
+    pub(super) fn mark_stale(&mut self, side: Side, stale: bool) {
+        self.stale[side as usize] |= stale;
     }
 
     #[inline]
@@ -87,13 +101,17 @@ impl MatchingEngine {
     /// The best price of a side moves. Sizes at prices better than the new one are gone from the record. Sizes at worse
     /// prices are no longer shown: they stay only as the queue around ours, and while ours have taken of them.
     fn show(&mut self, side: Side, best: Option<Ticks>) {
-        self.quotes.shown[side as usize] = best;
+        let old = std::mem::replace(&mut self.quotes.shown[side as usize], best);
         let end = best.map_or(i64::MAX, |price| side.rank(price));
+        // Levels behind both the old and the new best were settled when they went out of sight.
+        let all = std::mem::take(&mut self.quotes.stale[side as usize]);
+        let last = if all { i64::MAX } else { old.map_or(end, |price| side.rank(price).max(end)) };
         let mut at = self.book.best_level(side);
-        while let Some((rank, place)) = at {
+        while let Some((rank, place)) = at.filter(|&(rank, _)| rank <= last) {
             let level = *self.book.level(side, place);
             let needed = rank == end
-                || rank > end && (level.ours > 0 || self.book.walk(level.head).any(|s| self.book.node(s).marks.is_taken()));
+                || rank > end
+                    && (level.ours > 0 || self.book.walk(level.head).any(|s| self.book.node(s).marks.is_taken()));
             let mut slot = if needed { NIL } else { level.head };
             while slot != NIL {
                 let following = self.book.next(slot);

@@ -84,26 +84,15 @@ impl MatchingEngine {
         }
     }
 
-    fn record_add<S: Sink>(
-        &mut self,
-        id: OrderId,
-        side: Side,
-        price: Ticks,
-        qty: Lots,
-        snapshot: bool,
-        sink: &mut S,
-    ) {
+    fn record_add<S: Sink>(&mut self, id: OrderId, side: Side, price: Ticks, qty: Lots, snapshot: bool, sink: &mut S) {
         if qty.0 <= 0 {
             return sink.event(Event::Anomaly(Anomaly::BadSize));
         }
         if !price.in_range() {
             return sink.event(Event::Anomaly(Anomaly::BadPrice));
         }
-        let (before, taken) = if snapshot && !self.places.is_empty() {
-            self.return_to_place(id, side, price)
-        } else {
-            (NIL, Lots::ZERO)
-        };
+        let (before, taken) =
+            if snapshot && !self.places.is_empty() { self.return_to_place(id, side, price) } else { (NIL, Lots::ZERO) };
         let marks = Marks::new(side, Family::Record, OwnerId(0));
         // At rest before it trades, so that what the book does not take trades with nobody.
         let slot = match self.book.add_before(before, id, marks, price, qty) {
@@ -207,14 +196,7 @@ impl MatchingEngine {
 
     /// A print that names no maker fills ours at better prices, and at its own price where nothing recorded stands
     /// ahead. Anonymous sizes give way from the front.
-    fn record_print<S: Sink>(
-        &mut self,
-        aggressor: Option<Side>,
-        price: Ticks,
-        exact: bool,
-        qty: Lots,
-        sink: &mut S,
-    ) {
+    fn record_print<S: Sink>(&mut self, aggressor: Option<Side>, price: Ticks, exact: bool, qty: Lots, sink: &mut S) {
         if qty.0 <= 0 {
             return sink.event(Event::Anomaly(Anomaly::BadSize));
         }

@@ -6,8 +6,8 @@
 use std::cell::Cell;
 
 use numpy::{PyArray1, PyArrayMethods};
-use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::PyClass;
+use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
@@ -18,8 +18,8 @@ use super::dispatch::reason_text;
 use super::errors::raise;
 use super::side::{PySide, side_of};
 use crate::matching::{
-    ANOMALIES, CancelReason, Event, FillReason, Input, MatchingEngine as Engine, NewOrder, OrderInput, Party, RecordInput,
-    RejectReason, SelfTrade, Sink, TimeInForce, Trade,
+    ANOMALIES, CancelReason, Event, FillReason, Input, MatchingEngine as Engine, NewOrder, OrderInput, Party,
+    RecordInput, RejectReason, SelfTrade, Sink, TimeInForce, Trade,
 };
 use crate::stats;
 use crate::types::{Family, Lots, MAX_LOTS, MAX_OWNERS, MAX_TICKS, Nanos, OrderId, OwnerId, Side, Ticks};
@@ -52,7 +52,11 @@ fn not_whole(
     let py = value.py();
     if value.is_instance_of::<PyInt>() {
         // The number itself may have more digits than Python is willing to print.
-        return raise(py, "InvalidParameter", format!("{name} is out of range; pass a whole number from {low} to {high}"));
+        return raise(
+            py,
+            "InvalidParameter",
+            format!("{name} is out of range; pass a whole number from {low} to {high}"),
+        );
     }
     let given = value.get_type().name().map_or("object".to_owned(), |name| name.to_string());
     let text = format!("{name} must be a whole number from {low} to {high}, not of type {given}");
@@ -92,6 +96,37 @@ impl<'a, 'py> FromPyObject<'a, 'py> for SideArgument {
 
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         side_of(&value).map(SideArgument)
+    }
+}
+
+/// Text, or an error that says so; odd text, such as half a surrogate pair, is no text that names anything.
+fn text_of<'a>(value: &'a Bound<'_, PyAny>, name: &str) -> PyResult<&'a str> {
+    value.extract::<&str>().map_err(|_| {
+        let given = value.get_type().name().map_or("object".to_owned(), |name| name.to_string());
+        raise(value.py(), "InvalidParameter", format!("{name} must be text that names one, not of type {given}"))
+    })
+}
+
+/// A time in force given as text.
+struct TifArgument(TimeInForce);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for TifArgument {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        parse_tif(value.py(), text_of(&value, "tif")?).map(TifArgument)
+    }
+}
+
+/// Self-trade prevention given as text, or None.
+struct SelfTradeArgument(SelfTrade);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for SelfTradeArgument {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let text = if value.is_none() { None } else { Some(text_of(&value, "self_trade")?) };
+        parse_self_trade(value.py(), text).map(SelfTradeArgument)
     }
 }
 
@@ -186,7 +221,7 @@ impl PyOrder {
 impl PyOrder {
     #[new]
     #[pyo3(
-        signature = (*, side, qty_lots, price_ticks=None, ts_ns=TsNs(0), id=None, owner=Owner(0), tif="GTC", post_only=false, self_trade=None),
+        signature = (*, side, qty_lots, price_ticks=None, ts_ns=TsNs(0), id=None, owner=Owner(0), tif=TifArgument(TimeInForce::Gtc), post_only=false, self_trade=SelfTradeArgument(SelfTrade::Allow)),
         text_signature = "(*, side, qty_lots, price_ticks=None, ts_ns=0, id=None, owner=0, tif='GTC', post_only=False, self_trade=None)"
     )]
     #[allow(clippy::too_many_arguments)]
@@ -198,12 +233,12 @@ impl PyOrder {
         ts_ns: TsNs,
         id: Option<Id>,
         owner: Owner,
-        tif: &str,
+        tif: TifArgument,
         post_only: bool,
-        self_trade: Option<&str>,
+        self_trade: SelfTradeArgument,
     ) -> PyResult<Self> {
         let price = price_ticks.map(|price| price.0);
-        let tif = parse_tif(py, tif)?;
+        let tif = tif.0;
         if post_only && (price.is_none() || tif != TimeInForce::Gtc) {
             return Err(raise(
                 py,
@@ -220,7 +255,7 @@ impl PyOrder {
             owner: owner.0,
             tif: tif as u8,
             post_only,
-            self_trade: parse_self_trade(py, self_trade)? as u8,
+            self_trade: self_trade.0 as u8,
         })
     }
 
@@ -360,7 +395,16 @@ impl FillRow {
             Party::Record(id) => (Counter::Record, id.0),
             Party::Market => (Counter::Market, 0),
         };
-        FillRow { price: trade.price.0, qty: trade.qty.0, side, reason: reason as u8, counter, order, counter_id, ts: ts.0 }
+        FillRow {
+            price: trade.price.0,
+            qty: trade.qty.0,
+            side,
+            reason: reason as u8,
+            counter,
+            order,
+            counter_id,
+            ts: ts.0,
+        }
     }
 
     fn reason(&self) -> FillReason {
@@ -835,7 +879,7 @@ impl MatchingEngine {
     ///     OrderError: the engine refuses it: the id is in use, it is post-only and would trade, post-only conflicts with the
     ///         order type, or the size at its price would overflow.
     #[pyo3(
-        signature = (*, side, qty_lots, price_ticks=None, ts_ns=TsNs(0), id=None, owner=Owner(0), tif="GTC", post_only=false, self_trade=None),
+        signature = (*, side, qty_lots, price_ticks=None, ts_ns=TsNs(0), id=None, owner=Owner(0), tif=TifArgument(TimeInForce::Gtc), post_only=false, self_trade=SelfTradeArgument(SelfTrade::Allow)),
         text_signature = "($self, *, side, qty_lots, price_ticks=None, ts_ns=0, id=None, owner=0, tif='GTC', post_only=False, self_trade=None)"
     )]
     #[allow(clippy::too_many_arguments)]
@@ -848,9 +892,9 @@ impl MatchingEngine {
         ts_ns: TsNs,
         id: Option<Id>,
         owner: Owner,
-        tif: &str,
+        tif: TifArgument,
         post_only: bool,
-        self_trade: Option<&str>,
+        self_trade: SelfTradeArgument,
     ) -> PyResult<Fills> {
         let order = PyOrder::new(py, side, qty_lots, price_ticks, ts_ns, id, owner, tif, post_only, self_trade)?;
         self.book.borrow_mut(py).send(py, &order)
@@ -1002,7 +1046,11 @@ impl MatchingEngine {
 ///     OrderError: the engine refuses it: the id is in use, it is post-only and would trade, or the size at its price would
 ///         overflow. The book is as it was.
 #[pyfunction]
-pub(crate) fn match_order(py: Python<'_>, mut book: PyRefMut<'_, OrderBook>, order: &Bound<'_, PyOrder>) -> PyResult<Fills> {
+pub(crate) fn match_order(
+    py: Python<'_>,
+    mut book: PyRefMut<'_, OrderBook>,
+    order: &Bound<'_, PyOrder>,
+) -> PyResult<Fills> {
     book.send(py, order.get())
 }
 
@@ -1027,7 +1075,8 @@ pub(crate) fn build_order_book(py: Python<'_>, orders: &Bound<'_, PyAny>) -> PyR
             Some(reason) => Err(refused(py, &format!("order #{id}, element {at} of the list,"), reason)),
         }
     };
-    let not_an_order = |at: usize| raise(py, "InvalidParameter", format!("element {at} is not an Order; pass a list of Order"));
+    let not_an_order =
+        |at: usize| raise(py, "InvalidParameter", format!("element {at} is not an Order; pass a list of Order"));
     if let Ok(list) = orders.cast_exact::<PyList>() {
         for (at, order) in borrowed::<PyOrder>(list).enumerate() {
             send(at, order.ok_or_else(|| not_an_order(at))?)?;
@@ -1169,7 +1218,10 @@ pub(crate) fn calculate_position_stats(py: Python<'_>, fills: &Bound<'_, PyAny>)
 ///
 /// Source: Sharpe (1994), "The Sharpe Ratio", Journal of Portfolio Management 21(1).
 #[pyfunction]
-pub(crate) fn calculate_sharpe(returns: &Bound<'_, PyAny>, periods_per_year: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
+pub(crate) fn calculate_sharpe(
+    returns: &Bound<'_, PyAny>,
+    periods_per_year: &Bound<'_, PyAny>,
+) -> PyResult<Option<f64>> {
     let py = returns.py();
     let periods = match periods_per_year.extract::<f64>() {
         Ok(periods) if periods > 0.0 && periods.is_finite() => periods,
@@ -1188,12 +1240,16 @@ pub(crate) fn calculate_sharpe(returns: &Bound<'_, PyAny>, periods_per_year: &Bo
     }
     let options = PyDict::new(py);
     options.set_item("dtype", "float64")?;
-    let array = py.import("numpy")?.getattr("asarray")?.call((returns,), Some(&options)).map_err(|error| {
-        raise(py, "InvalidParameter", format!("returns must be numbers: {}", error.value(py)))
-    })?;
+    let array = py
+        .import("numpy")?
+        .getattr("asarray")?
+        .call((returns,), Some(&options))
+        .map_err(|error| raise(py, "InvalidParameter", format!("returns must be numbers: {}", error.value(py))))?;
     match array.cast::<PyArray1<f64>>() {
         Ok(array) => Ok(sharpe_of(array, periods)),
-        Err(_) => Err(raise(py, "ShapeMismatch", "returns must have one dimension; pass one series at a time".to_owned())),
+        Err(_) => {
+            Err(raise(py, "ShapeMismatch", "returns must have one dimension; pass one series at a time".to_owned()))
+        }
     }
 }
 

@@ -19,11 +19,9 @@ fn input_with(
     printed: impl Fn(Ticks, bool) -> Ticks,
 ) -> Input {
     match input {
-        Input::Order(OrderInput::New(order)) => Input::Order(OrderInput::New(NewOrder {
-            side: side(order.side),
-            limit: order.limit.map(price),
-            ..order
-        })),
+        Input::Order(OrderInput::New(order)) => {
+            Input::Order(OrderInput::New(NewOrder { side: side(order.side), limit: order.limit.map(price), ..order }))
+        }
         Input::Order(OrderInput::Modify { id, owner, price: at, qty }) => {
             Input::Order(OrderInput::Modify { id, owner, price: price(at), qty })
         }
@@ -41,9 +39,10 @@ fn input_with(
             RecordInput::Quote { side: of, best } => {
                 RecordInput::Quote { side: side(of), best: best.map(|(at, qty)| (price(at), qty)) }
             }
-            RecordInput::Reduce { .. } | RecordInput::Fill { .. } | RecordInput::Execute { .. } | RecordInput::Clear => {
-                record
-            }
+            RecordInput::Reduce { .. }
+            | RecordInput::Fill { .. }
+            | RecordInput::Execute { .. }
+            | RecordInput::Clear => record,
         }),
     }
 }
@@ -108,7 +107,7 @@ pub fn without_market_orders(input: Input) -> Input {
 pub fn far_orders(seed: u64) -> Vec<Input> {
     (0..10)
         .map(|n| {
-            let side = if (n + seed) % 2 == 0 { Side::Buy } else { Side::Sell };
+            let side = if (n + seed).is_multiple_of(2) { Side::Buy } else { Side::Sell };
             let price = Ticks(100 - side.sign() * (1_000_000 + 17 * (n as i64 % 4)));
             let id = OrderId(5_000_000 + n);
             let qty = Lots(1 + n as i64);
@@ -169,9 +168,8 @@ pub fn any_input() -> impl Strategy<Value = Input> {
             _ => RecordInput::Execute { id, qty },
         })
     });
-    let print = (prop::option::of(side), price, any::<bool>(), qty).prop_map(|(aggressor, price, exact, qty)| {
-        Input::Record(RecordInput::Print { aggressor, price, exact, qty })
-    });
+    let print = (prop::option::of(side), price, any::<bool>(), qty)
+        .prop_map(|(aggressor, price, exact, qty)| Input::Record(RecordInput::Print { aggressor, price, exact, qty }));
     prop_oneof![
         8 => new,
         2 => cancel,

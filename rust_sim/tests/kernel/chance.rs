@@ -150,10 +150,12 @@ pub fn act(chance: &mut Chance, desk: &mut Desk, wake: &Wake<'_>) {
             0..=3 => {
                 let side = chance.side();
                 let price = 100 - side.sign() * (chance.below(6) - 1);
-                let tif = [TimeInForce::Gtc, TimeInForce::Gtc, TimeInForce::Gtc, TimeInForce::Ioc, TimeInForce::Fok][chance.below(5) as usize];
+                let tif = [TimeInForce::Gtc, TimeInForce::Gtc, TimeInForce::Gtc, TimeInForce::Ioc, TimeInForce::Fok]
+                    [chance.below(5) as usize];
                 let post_only = tif == TimeInForce::Gtc && chance.one_in(3);
-                let self_trade = [SelfTrade::Allow, SelfTrade::CancelNewest, SelfTrade::CancelOldest, SelfTrade::CancelBoth]
-                    [chance.below(4) as usize];
+                let self_trade =
+                    [SelfTrade::Allow, SelfTrade::CancelNewest, SelfTrade::CancelOldest, SelfTrade::CancelBoth]
+                        [chance.below(4) as usize];
                 let qty = 1 + chance.below(12);
                 desk.submit(&Ticket { instrument, tif, post_only, self_trade, ..limit(side, qty, price) }).map(drop)
             }

@@ -145,8 +145,20 @@ impl Feed {
                     lines
                         .iter()
                         .map(|line| match of(line) {
-                            Some((size, at)) => if price { at } else { size },
-                            None => if price { f64::NAN } else { 0.0 },
+                            Some((size, at)) => {
+                                if price {
+                                    at
+                                } else {
+                                    size
+                                }
+                            }
+                            None => {
+                                if price {
+                                    f64::NAN
+                                } else {
+                                    0.0
+                                }
+                            }
                         })
                         .collect()
                 };

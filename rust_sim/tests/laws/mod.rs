@@ -60,7 +60,13 @@ impl Auditor {
     }
 
     /// Books one command with what followed from it, and checks every law. `tidy`: the record never crosses itself.
-    pub fn check(&mut self, input: &Input, events: &[Event], engine: &MatchingEngine, tidy: bool) -> Result<(), String> {
+    pub fn check(
+        &mut self,
+        input: &Input,
+        events: &[Event],
+        engine: &MatchingEngine,
+        tidy: bool,
+    ) -> Result<(), String> {
         if let Input::Record(record) = input {
             self.before_record(record);
         }
@@ -139,7 +145,9 @@ impl Auditor {
     fn book(&mut self, input: &Input, event: &Event) -> Result<(), String> {
         match *event {
             Event::Accepted { id, .. } => {
-                let Input::Order(OrderInput::New(order)) = input else { return Err("accepted without an order".into()) };
+                let Input::Order(OrderInput::New(order)) = input else {
+                    return Err("accepted without an order".into());
+                };
                 law!(order.id == id, "accepted another order");
                 let line = Line {
                     side: order.side,
@@ -257,7 +265,13 @@ impl Auditor {
                     best[order.family as usize][side as usize].get_or_insert(order.price);
                     if order.family == Family::Order {
                         let line = self.ours.get(&order.id).ok_or("an order rests that is not open")?;
-                        law!(line.open() == order.qty.0, "#{} rests with {}, open {}", order.id, order.qty, line.open());
+                        law!(
+                            line.open() == order.qty.0,
+                            "#{} rests with {}, open {}",
+                            order.id,
+                            order.qty,
+                            line.open()
+                        );
                         let rests = line.rests.ok_or("an order rests that never came to rest")?;
                         law!(rests.0 == order.price, "#{} rests at {}", order.id, order.price);
                         law!(rests.1 > arrival, "#{} stands before one that came earlier", order.id);

@@ -4,8 +4,8 @@
 //! is a scan over it. Nothing is indexed, cached or linked.
 
 use cift_sim::matching::{
-    Anomaly, CancelReason, Event, FillReason, Input, NewOrder, OrderInput, Party, RecordInput, Refill, RejectReason, SelfTrade,
-    TimeInForce, Trade,
+    Anomaly, CancelReason, Event, FillReason, Input, NewOrder, OrderInput, Party, RecordInput, Refill, RejectReason,
+    SelfTrade, TimeInForce, Trade,
 };
 use cift_sim::types::{Lots, MAX_OWNERS, OrderId, OwnerId, Side, Ticks};
 
@@ -101,7 +101,8 @@ impl NaiveEngine {
 
     /// The orders of a side by price, then by time. What ours took of each stands beside it.
     pub fn side(&self, side: Side) -> Vec<Row> {
-        let mut rows: Vec<Row> = self.rows.iter().filter(|r| r.side == side && r.kind != Kind::Ghost).copied().collect();
+        let mut rows: Vec<Row> =
+            self.rows.iter().filter(|r| r.side == side && r.kind != Kind::Ghost).copied().collect();
         rows.sort_by_key(|r| side.rank(r.price)); // stable: time stays as it is within a price
         rows
     }
@@ -212,7 +213,9 @@ impl NaiveEngine {
         }
         out.push(Event::Accepted { id: order.id, owner: order.owner });
         let gone = |qty, reason| Event::Cancelled { id: order.id, owner: order.owner, qty: Lots(qty), reason };
-        if order.tif == TimeInForce::Fok && !self.could_trade(&Row { price: order.limit.unwrap_or(worst(order.side)), ..taker }, taker.qty) {
+        if order.tif == TimeInForce::Fok
+            && !self.could_trade(&Row { price: order.limit.unwrap_or(worst(order.side)), ..taker }, taker.qty)
+        {
             return out.push(gone(taker.qty, CancelReason::FillOrKill));
         }
         if !self.take(&mut taker, order.limit, out) || taker.qty == 0 {
@@ -453,9 +456,9 @@ impl NaiveEngine {
     fn arrive(&mut self, mut row: Row, place: Option<usize>, taker: Party, out: &mut Vec<Event>) {
         let at = place.map(|i| self.rows.get(i).copied());
         row.taken += self.fill_crossed(row.side, row.price, row.qty - row.taken, taker, out);
-        let at = at.flatten().and_then(|old| {
-            self.rows.iter().position(|r| (r.kind, r.id, r.side) == (old.kind, old.id, old.side))
-        });
+        let at = at
+            .flatten()
+            .and_then(|old| self.rows.iter().position(|r| (r.kind, r.id, r.side) == (old.kind, old.id, old.side)));
         self.rows.insert(at.unwrap_or(self.rows.len()), row);
     }
 
@@ -513,7 +516,8 @@ impl NaiveEngine {
                     && (better(r.side, r.price, maker.price) || (r.price == maker.price && *i < at))
             };
             // `min_by_key` gives the first of equals: the oldest.
-            let Some((i, row)) = self.rows.iter().enumerate().filter(before).min_by_key(|(_, r)| r.side.rank(r.price)) else {
+            let Some((i, row)) = self.rows.iter().enumerate().filter(before).min_by_key(|(_, r)| r.side.rank(r.price))
+            else {
                 break;
             };
             let reason = if row.price == maker.price { FillReason::Queue } else { FillReason::Swept };
@@ -567,8 +571,7 @@ impl NaiveEngine {
     fn print_on(&mut self, side: Side, price: Ticks, exact: bool, size: i64, out: &mut Vec<Event>) {
         let mut left = size;
         // An inexact price lies above its tick: an ask on the tick is better than it, a bid on the tick is worse.
-        let is_better =
-            |r: &Row| better(side, r.price, price) || (!exact && side == Side::Sell && r.price == price);
+        let is_better = |r: &Row| better(side, r.price, price) || (!exact && side == Side::Sell && r.price == price);
         while left > 0 {
             let Some(i) = self.best_of(|r| r.kind == Kind::Ours && r.side == side && is_better(r)) else { break };
             left -= self.fill_ours(i, left, Party::Market, FillReason::Swept, out);

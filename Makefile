@@ -5,7 +5,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 SYNCED := $(VENV)/.synced
-ARCHITECTURE := $(shell uname -m)
 
 # The first interpreter that runs and is new enough; a version manager's shims may be found and yet not run.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -15,8 +14,6 @@ RUST_SOURCES := Cargo.toml Cargo.lock rust_sim/Cargo.toml rust_sim/build.rs $(sh
 PACKAGE_SOURCES := $(shell find cift -name '*.py' -o -name '*.pyi' -o -name 'py.typed') README.md LICENSE pyproject.toml
 EXTENSION := $(wildcard cift/_sim*.so cift/_sim*.pyd)
 
-# Files of the Python tests and tools that are linted beside the package.
-PYTHON_FOLDERS := $(wildcard cift strategies notebooks datasets tests asv_bench docs)
 # One worker per core; tests of one file share what it prepares, so they stay together.
 PYTEST_WORKERS ?= logical
 PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile

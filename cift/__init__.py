@@ -1,11 +1,11 @@
 """CIFT Markets: backtest a strategy on a real matching engine, explain every fill, and promote it unchanged.
 
-    import cift
-    from cift.indicators import EMA
+import cift
+from cift.indicators import EMA
 
-    class EmaCross(cift.Strategy): ...
+class EmaCross(cift.Strategy): ...
 
-    result = cift.Backtest(cift.demo_catalog().ticks("DEMO.SIM", "2026-01-05"), EmaCross).run()
+result = cift.Backtest(cift.demo_catalog().ticks("DEMO.SIM", "2026-01-05"), EmaCross).run()
 """
 
 from __future__ import annotations

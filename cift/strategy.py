@@ -44,7 +44,12 @@ class Param:
     __slots__ = ("choices", "default", "help", "high", "kind", "low", "name")
 
     def __init__(
-        self, default: Any, low: float | None, high: float | None, choices: tuple[Any, ...] | None, help: str  # noqa: A002
+        self,
+        default: Any,
+        low: float | None,
+        high: float | None,
+        choices: tuple[Any, ...] | None,
+        help: str,  # noqa: A002
     ) -> None:
         self.default = default
         self.low = low
@@ -299,9 +304,7 @@ class Strategy:
         """
         self._seated.any.cancel(order)
 
-    def modify(
-        self, order: int, *, price: float | None = None, size: float | None = None, rounding: str | None = None
-    ) -> None:
+    def modify(self, order: int, *, price: float | None = None, size: float | None = None, rounding: str | None = None) -> None:
         """Changes an order: a new limit, a new total size (filled part included), or both.
 
         A smaller size at the same price keeps its place in the queue; anything else loses it.
@@ -390,9 +393,7 @@ class Bench:
         """The handle, where there is one."""
         if len(self.handles) > 1:
             names = ", ".join(self.handles)
-            raise InvalidParameter(
-                f"this run has several instruments ({names}): say which, as in self[{self.any.symbol!r}]"
-            )
+            raise InvalidParameter(f"this run has several instruments ({names}): say which, as in self[{self.any.symbol!r}]")
         return self.any
 
     def handle(self, symbol: str) -> _sim.Handle:
@@ -449,4 +450,3 @@ class Bench:
     def _only_in_setup(self, verb: str) -> None:
         if not self.in_setup:
             raise CiftError(f"self.{verb}(...) works in setup only: indicators must be known before the first event")
-

@@ -489,7 +489,7 @@ MANY_RUNS = """
         threads = int(status[status.index("Threads:") + 1])
         return int(status[status.index("VmRSS:") + 1]), threads, len(os.listdir("/proc/self/fd")), threading.active_count()
 
-    first = run_many(300)
+    first = run_many(1_000)  # Until allocators have the arenas that they will keep.
     before = now()
     assert run_many(runs) == first and len(first) == 1
     print(*before, *now())

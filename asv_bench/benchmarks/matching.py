@@ -56,7 +56,7 @@ class W4:
         """One call with all adds and market orders in a list: the engine, and reading its arguments. No cancels."""
         from cift.core import build_order_book
 
-        (taken,) = seconds(lambda: build_order_book(self.orders))
+        (taken,) = seconds(lambda: build_order_book(self.orders), clock=time.process_time)
         return taken / len(self.orders) * 1e9
 
     @unit("ns/order")

@@ -276,7 +276,7 @@ def _over_time(marks: Any, domain: list[float], labels: bool) -> Any:
         gridColor="#e6e8eb",
         titleFontWeight="normal",
     )
-    return marks.encode(x=alt.X("at:Q" if False else "at:T", scale=alt.Scale(type="utc", domain=domain, nice=False), axis=axis))
+    return marks.encode(x=alt.X("at:T", scale=alt.Scale(type="utc", domain=domain, nice=False), axis=axis))
 
 
 def _y(field: str, title: str, low: float, high: float, *, zero: bool = False) -> alt.Y:
@@ -299,7 +299,8 @@ def _y(field: str, title: str, low: float, high: float, *, zero: bool = False) -
         titleFontWeight="normal",
         titlePadding=4,
     )
-    return alt.Y(f"{field}:Q", title=title, scale=alt.Scale(domain=bounds, nice=False, zero=False), axis=axis)
+    # Rows of one instant are successive values, not parts of a sum: an area would be stacked there.
+    return alt.Y(f"{field}:Q", title=title, scale=alt.Scale(domain=bounds, nice=False, zero=False), axis=axis, stack=False)
 
 
 def _drawable(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:

@@ -109,8 +109,7 @@ class LookAhead:
             row = np.concatenate([clocks[name]["row"] for name in needed])[ranks]
             merged = order[ranks]
             aligned = {
-                line: _forward(clocks[clock_of[line]]["order"], values[line], merged, self._last_values[line])
-                for line in lines
+                line: _forward(clocks[clock_of[line]]["order"], values[line], merged, self._last_values[line]) for line in lines
             }
         if len(row) == 0:
             return []

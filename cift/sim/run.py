@@ -99,9 +99,7 @@ def push(run: Any, source: int, chunk: Chunk) -> None:
             source, c["ts_event"], c["ts_recv"], c["action"], c["side"], c["price"], c["size"], c["order_id"], c["flags"]
         )
     elif chunk.schema == "quotes":
-        run.push_quotes(
-            source, c["ts_event"], c["ts_recv"], c["bid_price"], c["bid_size"], c["ask_price"], c["ask_size"]
-        )
+        run.push_quotes(source, c["ts_event"], c["ts_recv"], c["bid_price"], c["bid_size"], c["ask_price"], c["ask_size"])
     else:
         run.push_trades(source, c["ts_event"], c["ts_recv"], c["price"], c["size"], c["aggressor"])
 
@@ -172,9 +170,7 @@ def fingerprint_of(spec: RunSpec) -> dict[str, Any]:
         "clock_offset_ns": spec.clock_offset_ns,
         "seed": spec.seed,
         "engine": engine_hash(),
-        "value_per_point": {
-            instrument.symbol: float(instrument.multiplier) for instrument in _instruments(spec).values()
-        },
+        "value_per_point": {instrument.symbol: float(instrument.multiplier) for instrument in _instruments(spec).values()},
     }
 
 
@@ -242,4 +238,3 @@ def _record(spec: RunSpec, compiled: Any, seated: Any, fingerprint: dict[str, An
         error=None if error is None else f"{type(error).__name__}: {error}",
         origin=spec.origin,
     )
-

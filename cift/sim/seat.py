@@ -33,9 +33,7 @@ class Seated:
         """Says once which attributes a handler changed without `cift.state`: a restart would not know them."""
         declared = self._strategy.states
         after = vars(self._strategy)
-        changed = [
-            name for name, value in after.items() if name not in declared and self._before.get(name, after) is not value
-        ]
+        changed = [name for name, value in after.items() if name not in declared and self._before.get(name, after) is not value]
         key = f"{type(self._strategy).__qualname__}: {', '.join(sorted(changed))}"
         if changed and key not in _WARNED:
             _WARNED.add(key)

@@ -36,16 +36,12 @@ class Fees:
         Raises:
             InvalidParameter: where a rate is finer than 1e-8 basis points.
         """
-        return _whole(self.maker_bps, RATE_UNITS_PER_BP, "maker_bps"), _whole(
-            self.taker_bps, RATE_UNITS_PER_BP, "taker_bps"
-        )
+        return _whole(self.maker_bps, RATE_UNITS_PER_BP, "maker_bps"), _whole(self.taker_bps, RATE_UNITS_PER_BP, "taker_bps")
 
     def charges(self, lot_size: Decimal) -> tuple[int, int]:
         """Charge per lot and per fill in 1e-18 of the currency."""
         per_lot = to_decimal(self.per_unit, "per_unit") * lot_size
-        return _whole(per_lot, MONEY_UNITS_PER_ONE, "per_unit"), _whole(
-            self.per_fill, MONEY_UNITS_PER_ONE, "per_fill"
-        )
+        return _whole(per_lot, MONEY_UNITS_PER_ONE, "per_unit"), _whole(self.per_fill, MONEY_UNITS_PER_ONE, "per_fill")
 
 
 def _whole(value: float | Decimal, scale: int, name: str) -> int:

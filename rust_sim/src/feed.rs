@@ -447,10 +447,11 @@ impl Source {
             if size == 0.0 {
                 return Ok((Ticks(0), Lots::ZERO));
             }
-            let ticks = instrument
-                .tick
-                .count(price)
-                .map_err(|off| BadRow { row, column: names.0, problem: RowProblem::Price(price, off) })?;
+            let ticks = instrument.tick.count(price).map_err(|off| BadRow {
+                row,
+                column: names.0,
+                problem: RowProblem::Price(price, off),
+            })?;
             match instrument.lot.count(size) {
                 Ok(lots) if lots > 0 => Ok((Ticks(ticks), Lots(lots))),
                 _ => Err(BadRow { row, column: names.1, problem: RowProblem::Size(size) }),
@@ -464,8 +465,7 @@ impl Source {
     /// Converts and appends a chunk of prints.
     pub fn push_trades(&mut self, instrument: &Instrument, columns: &TradeColumns<'_>) -> Result<(), BadRow> {
         let n = columns.ts_event.len();
-        let lengths =
-            [columns.ts_recv.len(), columns.price.len(), columns.size.len(), columns.aggressor.len()];
+        let lengths = [columns.ts_recv.len(), columns.price.len(), columns.size.len(), columns.aggressor.len()];
         self.drop_delivered();
         let first = self.pushed();
         let mut rows = match &mut self.rows {

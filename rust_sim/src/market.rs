@@ -106,8 +106,7 @@ impl Market {
                 changed.book = true;
             }
             Row::Trade(row) => {
-                self.last =
-                    Some(Print { price: row.price, exact: row.exact, qty: row.qty, aggressor: row.aggressor });
+                self.last = Some(Print { price: row.price, exact: row.exact, qty: row.qty, aggressor: row.aggressor });
                 changed.trade = true;
             }
         }

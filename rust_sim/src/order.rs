@@ -232,8 +232,11 @@ mod tests {
 
     #[test]
     fn every_pair_of_state_and_step_is_named_or_a_typed_error() {
-        let rows: Vec<Vec<&str>> =
-            TABLE.lines().map(|line| line.split_whitespace().collect()).filter(|row: &Vec<&str>| !row.is_empty()).collect();
+        let rows: Vec<Vec<&str>> = TABLE
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .filter(|row: &Vec<&str>| !row.is_empty())
+            .collect();
         let mut pairs = 0;
         for (state, row) in ORDER_STATES.into_iter().zip(&rows[1..]) {
             assert_eq!(row[0], format!("{state:?}"));
@@ -262,6 +265,9 @@ mod tests {
     fn an_unanswered_change_keeps_the_order_pending() {
         assert_eq!(OrderState::PendingReplace.after(OrderStep::Replace, true, true), Ok(OrderState::PendingReplace));
         assert_eq!(OrderState::PendingNew.after(OrderStep::Accept, false, true), Ok(OrderState::PendingReplace));
-        assert_eq!(OrderState::PendingCancel.after(OrderStep::RejectCancel, true, true), Ok(OrderState::PendingReplace));
+        assert_eq!(
+            OrderState::PendingCancel.after(OrderStep::RejectCancel, true, true),
+            Ok(OrderState::PendingReplace)
+        );
     }
 }

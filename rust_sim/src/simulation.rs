@@ -139,8 +139,13 @@ impl Simulation {
     /// What will reach the strategy, in that order, as far as it is settled by the rows pushed so far, and was not told
     /// before.
     pub fn look_ahead(&mut self, mut observe: impl FnMut(Observed)) {
-        let settled =
-            self.sources.iter().filter(|source| !source.ended).map(|source| source.reached().0).min().unwrap_or(i64::MAX);
+        let settled = self
+            .sources
+            .iter()
+            .filter(|source| !source.ended)
+            .map(|source| source.reached().0)
+            .min()
+            .unwrap_or(i64::MAX);
         loop {
             let heads = self.sources.iter().enumerate().filter(|(_, source)| source.looked < source.pushed());
             let first = heads.map(|(at, source)| (source.arrival(source.looked).0, at)).min();

@@ -784,7 +784,7 @@ fn check_the_books(desk: &Desk) {
 fn play_by_chance(world: &World, seed: u64, rows: impl FnMut(usize) -> usize) -> Played {
     let mut chance = chance::Chance::new(seed);
     let mut seen = Vec::new();
-    let mut bought = vec![0; 3];
+    let mut bought = [0; 3];
     let mut strategy = Plan(|desk: &mut Desk, wake: Wake<'_>| {
         check_the_books(desk);
         let before: Vec<OrderId> = desk.open_orders().map(|order| order.id).collect();

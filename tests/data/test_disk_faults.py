@@ -47,7 +47,7 @@ class FaultyDisk(Disk):
             raise
         super().write(file, data)
 
-    def sync(self, file: BinaryIO) -> None:  # noqa: ARG002
+    def sync(self, file: BinaryIO) -> None:
         self._step()  # no power is cut here, so nothing need reach the disk
 
     def rename(self, source: Path, target: Path) -> None:
@@ -62,7 +62,7 @@ class FaultyDisk(Disk):
         self._step()
         super().make_folder(path)
 
-    def sync_folder(self, path: Path) -> None:  # noqa: ARG002
+    def sync_folder(self, path: Path) -> None:
         self._step()
 
 

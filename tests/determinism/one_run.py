@@ -1,6 +1,6 @@
 """Runs one strategy over a small generated market and prints its digest: what every process must agree on.
 
-    python one_run.py CATALOG LEVEL CHUNK_ROWS THREADS
+python one_run.py CATALOG LEVEL CHUNK_ROWS THREADS
 """
 
 from __future__ import annotations

@@ -69,9 +69,7 @@ def test_twenty_runs_have_one_digest(catalog: Path, level: str, capsys: pytest.C
     assert len(set(digests)) == 1
 
 
-def test_another_interpreter_has_the_same_digest(
-    catalog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_interpreter_has_the_same_digest(catalog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     python = newest_interpreter()
     if python is None:
         pytest.skip("no newer interpreter than the running one is present")

@@ -295,7 +295,7 @@ def larger(one: float, other: float) -> float:
 
 
 @kernel(on="price", lookback=lambda skip: skip, memory=None)
-def Peak(state: Held, x: float, skip: int = 0, scale: float = 1.0) -> tuple[Held, float]:  # noqa: ARG001, N802
+def Peak(state: Held, x: float, skip: int = 0, scale: float = 1.0) -> tuple[Held, float]:  # noqa: N802
     """The highest value so far, times `scale`."""
     best = larger(state.best, x)
     return Held(best, state.rows + 1, x > state.best), best * scale

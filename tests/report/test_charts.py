@@ -143,6 +143,18 @@ def test_nothing_at_all_still_gives_a_chart_that_says_so():
     assert values_of(chart, "text") == ["Nothing to draw"]
 
 
+def test_several_values_of_one_instant_are_not_stacked():
+    frames = run_frames(fills=3)
+    first = frames["positions"].head(1)
+    frames["positions"] = pl.concat([first, first.with_columns(position=-pl.col("position")), frames["positions"].tail(2)])
+    marks = []
+    for panel in charts.plot(**frames).to_dict()["vconcat"]:
+        marks += panel.get("layer", [panel])
+    areas = [mark for mark in marks if mark["mark"]["type"] == "area"]
+    assert len(areas) == 2
+    assert [area["encoding"]["y"]["stack"] for area in areas] == [False, False]
+
+
 def test_flat_equity_has_a_range_to_be_drawn_in():
     frames = run_frames(seconds=600, fills=0)
     panels = charts.plot(**frames).to_dict()["vconcat"]

@@ -169,7 +169,8 @@ pub(crate) fn orders_columns<'py>(
     let columns = PyDict::new(py);
     columns.set_item("order_id", array(py, orders.iter().map(|order| order.id.0 as i64)))?;
     columns.set_item("symbol", symbols(py, &shared.symbols, orders.iter().map(|order| order.instrument))?)?;
-    columns.set_item("side", texts(py, orders.iter().map(|order| Some(PySide::from(order.side).text().to_owned())))?)?;
+    columns
+        .set_item("side", texts(py, orders.iter().map(|order| Some(PySide::from(order.side).text().to_owned())))?)?;
     let kind = |order: &Order| Some(if order.limit.is_some() { "limit" } else { "market" }.to_owned());
     columns.set_item("kind", texts(py, orders.iter().map(kind))?)?;
     columns.set_item("tif", texts(py, orders.iter().map(|order| Some(tif_text(order.tif).to_owned())))?)?;

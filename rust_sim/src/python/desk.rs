@@ -254,7 +254,9 @@ impl Handle {
         let (below, exact) = match counted {
             Ok(ticks) => (ticks.div_euclid(grid) * grid, ticks % grid == 0),
             Err(OffStep::Between(below)) => (below.div_euclid(grid) * grid, false),
-            Err(_) => return Err(raise(py, "OffTickPrice", format!("price {price} is not a price; pass a finite number"))),
+            Err(_) => {
+                return Err(raise(py, "OffTickPrice", format!("price {price} is not a price; pass a finite number")));
+            }
         };
         if exact {
             return Ok(Ticks(below));
@@ -289,9 +291,10 @@ impl Handle {
             (DeskError::BeingCancelled, Some(order)) => {
                 ("OrderError", format!("order {order} cannot be modified: a cancel of it is on its way"))
             }
-            (DeskError::Price, Some(order)) => {
-                ("OrderError", format!("order {order} cannot take that price: it is a market order, or the price is off"))
-            }
+            (DeskError::Price, Some(order)) => (
+                "OrderError",
+                format!("order {order} cannot take that price: it is a market order, or the price is off"),
+            ),
             (other, _) => ("OrderError", other.to_string()),
         };
         raise(py, class, text)
@@ -466,15 +469,14 @@ impl Handle {
     #[pyo3(signature = (*, tag=None))]
     fn close(&self, py: Python<'_>, tag: Option<&str>) -> PyResult<Option<u64>> {
         let tag = tag.map(|tag| self.shared.tag(tag));
-        self.shared.with(py, |desk| desk.close(self.at, tag).map_err(|error| self.refused(py, error, None)))
+        self.shared
+            .with(py, |desk| desk.close(self.at, tag).map_err(|error| self.refused(py, error, None)))
             .map(|id| id.map(|id| id.0))
     }
 
     /// Cancels an order.
     fn cancel(&self, py: Python<'_>, order: u64) -> PyResult<()> {
-        self.shared.with(py, |desk| {
-            desk.cancel(OrderId(order)).map_err(|error| self.refused(py, error, Some(order)))
-        })
+        self.shared.with(py, |desk| desk.cancel(OrderId(order)).map_err(|error| self.refused(py, error, Some(order))))
     }
 
     /// Changes an order: `size` is its new total size, filled part included.
@@ -633,9 +635,7 @@ impl Book {
         let side = super::side::side_of(side)?;
         let (tick, lot) = (self.instrument.tick, self.instrument.lot);
         let row = |level: PriceLevel| (tick.value(level.price.0), lot.value(level.qty.0), level.orders);
-        self.shared.with(py, |desk| {
-            Ok(desk.markets[self.at as usize].depth(side, most).into_iter().map(row).collect())
-        })
+        self.shared.with(py, |desk| Ok(desk.markets[self.at as usize].depth(side, most).into_iter().map(row).collect()))
     }
 
     /// The orders at a price, oldest first: a list of (order id, size). Empty where the feed names no orders.
@@ -651,7 +651,8 @@ impl Book {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let side = |touch: Option<(f64, f64)>| touch.map_or("none".to_owned(), |(price, size)| format!("{size} @ {price}"));
+        let side =
+            |touch: Option<(f64, f64)>| touch.map_or("none".to_owned(), |(price, size)| format!("{size} @ {price}"));
         let (tick, lot) = (self.instrument.tick, self.instrument.lot);
         let bid = side(self.touch(py, Side::Buy, |price, qty| (tick.value(price.0), lot.value(qty.0)))?);
         let ask = side(self.touch(py, Side::Sell, |price, qty| (tick.value(price.0), lot.value(qty.0)))?);

@@ -101,7 +101,14 @@ pub(crate) struct FillUpdate {
 #[pymethods]
 impl FillUpdate {
     fn __repr__(&self) -> String {
-        format!("<fill of order {}: {} {} @ {} ({})>", self.order_id, self.side.text(), self.size, self.price, self.reason)
+        format!(
+            "<fill of order {}: {} {} @ {} ({})>",
+            self.order_id,
+            self.side.text(),
+            self.size,
+            self.price,
+            self.reason
+        )
     }
 }
 
@@ -128,8 +135,7 @@ struct Seat {
 }
 
 /// The handlers that a strategy may have, by place in [`Handlers`].
-const NAMES: [&str; 8] =
-    ["on_start", "on_trade", "on_quote", "on_book", "on_order", "on_fill", "on_timer", "on_stop"];
+const NAMES: [&str; 8] = ["on_start", "on_trade", "on_quote", "on_book", "on_order", "on_fill", "on_timer", "on_stop"];
 const START: usize = 0;
 const TRADE: usize = 1;
 const QUOTE: usize = 2;

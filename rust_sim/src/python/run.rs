@@ -77,13 +77,15 @@ fn source_error(py: Python<'_>, symbol: &str, bad: &BadRow) -> PyErr {
     let BadRow { row, column, problem } = *bad;
     let place = format!("{symbol}: row {row} of the feed, column '{column}':");
     let (class, text) = match problem {
-        RowProblem::Price(price, OffStep::Between(_)) => {
-            ("OffTickPrice", format!("price {price} is not on the instrument's price grid; check its tick_size and price_increment"))
-        }
+        RowProblem::Price(price, OffStep::Between(_)) => (
+            "OffTickPrice",
+            format!("price {price} is not on the instrument's price grid; check its tick_size and price_increment"),
+        ),
         RowProblem::Price(price, _) => ("DataError", format!("price {price} is not a price")),
-        RowProblem::Size(size) => {
-            ("OffLotSize", format!("size {size} is not a positive whole number of lots; check the instrument's lot_size"))
-        }
+        RowProblem::Size(size) => (
+            "OffLotSize",
+            format!("size {size} is not a positive whole number of lots; check the instrument's lot_size"),
+        ),
         RowProblem::Action(code) => {
             ("DataError", format!("action {:?} is not one of A, C, M, T, F, R", char::from(code)))
         }
@@ -96,7 +98,9 @@ fn source_error(py: Python<'_>, symbol: &str, bad: &BadRow) -> PyErr {
                 event - received
             ),
         ),
-        RowProblem::Lengths => ("ShapeMismatch", "the columns of the chunk do not fit its schema, or differ in length".to_owned()),
+        RowProblem::Lengths => {
+            ("ShapeMismatch", "the columns of the chunk do not fit its schema, or differ in length".to_owned())
+        }
     };
     raise(py, class, format!("{place} {text}"))
 }
@@ -150,9 +154,8 @@ impl Run {
             .into_iter()
             .map(|(instrument, code, offset)| Source::new(instrument, schema(code), latency.feed_ns, offset))
             .collect();
-        let of_orders = |at: usize| {
-            sources.iter().any(|source| source.instrument as usize == at && source.schema == Schema::Mbo)
-        };
+        let of_orders =
+            |at: usize| sources.iter().any(|source| source.instrument as usize == at && source.schema == Schema::Mbo);
         let market = |at| if of_orders(at) { Market::of_orders() } else { Market::default() };
         let markets: Vec<Market> = (0..instruments.len()).map(market).collect();
         let refill = if refill_next_event { Refill::NextEvent } else { Refill::Never };
@@ -160,8 +163,7 @@ impl Run {
         let count = sources.len();
         let simulation = Simulation::new(sources, venues, &markets, latency);
         let desk = Desk::new(instruments.clone(), markets, currency_money(cash));
-        let fees =
-            Fees { maker_rate: fees.0, taker_rate: fees.1, per_lot: Money(fees.2), per_fill: Money(fees.3) };
+        let fees = Fees { maker_rate: fees.0, taker_rate: fees.1, per_lot: Money(fees.2), per_fill: Money(fees.3) };
         let journal = Journal::new(Vec::new(), count, header);
         let kernel = Kernel::new(desk, journal, fees, count, equity_every_ns);
         let shared = Shared { desk: Mutex::new(None), symbols, tags: Mutex::new(Vec::new()) };
@@ -394,7 +396,8 @@ impl Run {
         rows: Column<'_, u64>,
         conditions: Column<'_, u32>,
     ) -> PyResult<()> {
-        let edges = slice(py, "rows", &rows)?.iter().copied().zip(slice(py, "conditions", &conditions)?.iter().copied());
+        let edges =
+            slice(py, "rows", &rows)?.iter().copied().zip(slice(py, "conditions", &conditions)?.iter().copied());
         self.kernel.add_edges(source, edges);
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! `Side`, the one that the whole package uses.
 
-
 use pyo3::basic::CompareOp;
 use pyo3::prelude::*;
 use pyo3::types::PyString;

@@ -94,7 +94,7 @@ def clean_environment(cache: Path) -> dict[str, str]:
     """The environment for a process that must find the installed package alone, with its caches in a folder of its own."""
     dropped = ("PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     kept = {name: value for name, value in os.environ.items() if name not in dropped and not name.startswith("COV_")}
-    return kept | {"CIFT_CACHE": str(cache), "CIFT_CACHE_DIR": str(cache), "COLUMNS": "120"}
+    return kept | {"CIFT_CACHE": str(cache), "COLUMNS": "120"}
 
 
 def run_python(

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 GIB_KB = 1 << 20
 
 LONG_RUN = """
-import resource, sys
+import sys
 import cift
 from cift import _sim
 from cift.data.view import Ticks
@@ -38,7 +38,9 @@ view = Ticks((Generated(),), ("DEMO.SIM",), level="L3")
 result = cift.Backtest(view, Idle, equity_every="1m").run(progress=False)
 rows = sum(result.record.rows.values())
 assert rows >= EVENTS, rows
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not getrusage: that figure still holds what the parent had when it forked.
+status = open('/proc/self/status').read()
+print(next(line.split()[1] for line in status.splitlines() if line.startswith('VmHWM')))
 """
 
 
@@ -55,7 +57,7 @@ def test_four_times_the_data_takes_the_same_memory(capsys: pytest.CaptureFixture
     small, large = peak_kb(500_000), peak_kb(2_000_000)
     with capsys.disabled():
         print(f"\npeak memory: {small / 1024:.0f} MiB at 0.5 M events, {large / 1024:.0f} MiB at 2 M")
-    assert large < small * 1.1
+    assert large < small + 32 * 1024, "memory grows with the data"
     assert large < GIB_KB
 
 
@@ -64,5 +66,5 @@ def test_a_hundred_million_events_stay_under_a_gibibyte(capsys: pytest.CaptureFi
     small, large = peak_kb(10_000_000), peak_kb(100_000_000)
     with capsys.disabled():
         print(f"\npeak memory: {small / 1024:.0f} MiB at 10 M events, {large / 1024:.0f} MiB at 100 M")
-    assert large < small * 1.1
+    assert large < small + 32 * 1024, "memory grows with the data"
     assert large < GIB_KB

@@ -47,14 +47,14 @@ class Rows:
         shutil.rmtree("written", ignore_errors=True)
         cift.Catalog("written").write(schema, SYMBOL, self.chunks, self.instrument)
 
-    @unit("million rows/s")
+    @unit("ns/row")
     def track_read(self, _schema: str) -> float:
         """Decoded, checked and handed out as raw columns."""
         (taken,) = seconds(self.read)
-        return self.rows / taken / 1e6
+        return taken / self.rows * 1e9
 
-    @unit("million rows/s")
+    @unit("ns/row")
     def track_write(self, schema: str) -> float:
         """From memory to a catalog."""
         (taken,) = seconds(lambda: self.write(schema), repeat=3)
-        return self.rows / taken / 1e6
+        return taken / self.rows * 1e9

@@ -63,16 +63,17 @@ class W4:
     def track_call_by_call(self, _cached: Commands) -> float:
         """A Python loop that calls the engine once a command: dominated by the call."""
         fills = 0
-        start = time.perf_counter_ns()
+        start = time.process_time_ns()
         for call, arguments in self.calls:
             told = call(**arguments)
             if told.__class__ is not int:
                 fills += len(told)
-        taken = time.perf_counter_ns() - start
+        taken = time.process_time_ns() - start
         assert fills == self.fills, f"{fills} fills, not {self.fills}"
         return taken / len(self.calls)
 
-    def track_single_call(self, _cached: Commands) -> float:
+    @unit("ns")
+    def track_single_call_p99(self, _cached: Commands) -> float:
         """The slowest in a hundred single calls from Python (p99), the clock taken off."""
         clock = time.perf_counter_ns
         itself = statistics.median(-(clock() - clock()) for _ in range(10_000))
@@ -83,8 +84,6 @@ class W4:
             taken.append(clock() - start)
         taken.sort()
         return taken[len(taken) * 99 // 100] - itself
-
-    track_single_call.unit = "ns (p99)"  # type: ignore[attr-defined]
 
 
 class Functions:

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def unit(text: str) -> Callable[[Any], Any]:
-    """Names the unit of a `track_` benchmark."""
+    """Names the unit of a `track_` benchmark. Less must be better, or `make bench-compare` would take a gain for a loss."""
 
     def named(function: Any) -> Any:
         function.unit = text

@@ -1,8 +1,10 @@
-"""Fresh processes and old ones: how long until the first event, and whether a thousandth run costs more than the first."""
+"""Fresh processes and old ones: how long until the first event, and what a process holds after many runs."""
 
 from __future__ import annotations
 
 import statistics
+import sys
+import time
 
 from .measuring import in_fresh_process, unit
 
@@ -45,16 +47,12 @@ print(starts[0], time.time() - float(sys.argv[1]))
 MANY_RUNS = (
     COMMON
     + """
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1])
+import os
 
-for _ in range(50):
+for _ in range(int(sys.argv[2])):
     backtest.run(progress=False)
-before = resident()
-for _ in range(200):
-    backtest.run(progress=False)
-print((resident() / before - 1) * 100)
+with open("/proc/self/statm") as file:
+    print(int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
 """
 )
 EVENTS = 20_000
@@ -65,8 +63,6 @@ class Process:
 
     def setup_cache(self) -> None:
         """Makes the market, and fills the cache of compiled code."""
-        import time
-
         import cift
         from cift.data.demo import generate
 
@@ -74,8 +70,6 @@ class Process:
         in_fresh_process(FIRST_RUN, str(time.time()))
 
     def _first_runs(self) -> list[list[float]]:
-        import time
-
         return [in_fresh_process(FIRST_RUN, str(time.time())) for _ in range(5)]
 
     @unit("s")
@@ -88,10 +82,21 @@ class Process:
         """From the start of the interpreter to the figures of the run."""
         return statistics.median(figures for _, figures in self._first_runs())
 
-    @unit("% of resident memory")
-    def track_growth(self) -> float:
-        """What 200 runs add to a process that has done 50."""
-        import time
 
-        (percent,) = in_fresh_process(MANY_RUNS, str(time.time()))
-        return percent
+class Runs:
+    """One process that runs again and again."""
+
+    params = (50, 250)
+    param_names = ("runs",)
+
+    def setup_cache(self) -> None:
+        """Makes the market."""
+        Process.setup_cache(Process())
+
+    @unit("bytes")
+    def track_resident_memory(self, runs: int) -> float:
+        """Resident memory after so many runs: the second figure is to be the first."""
+        if not sys.platform.startswith("linux"):
+            raise NotImplementedError("resident memory is read from /proc")
+        (resident,) = in_fresh_process(MANY_RUNS, str(time.time()), str(runs))
+        return resident

@@ -146,6 +146,26 @@ fn the_fast_engine_does_what_the_naive_one_does_a_billion_times() {
     run_all(2_000, 50_000);
 }
 
+/// A market that wanders over thousands of levels and comes back: what the ladder keeps of levels long empty must not
+/// be mistaken for those that took their place.
+#[test]
+fn a_market_that_wanders_far_agrees() {
+    for seed in 0..8 {
+        let mut flow = Flow::new(Mix::Uniform, seed);
+        let mut trial = Trial::new(&flow);
+        let mut wanders = flow::Rng(seed);
+        let mut centre = 0;
+        for n in 1..=25_000 {
+            if wanders.percent(30) {
+                centre = wanders.between(-8_000, 8_000);
+            }
+            let input = change::Shift(centre).input(flow.next(&trial.naive));
+            let result = trial.step(n, &input).and_then(|()| trial.compare_books());
+            assert!(result.is_ok(), "seed {seed}, command {n}: {input:?}\n{}", result.unwrap_err());
+        }
+    }
+}
+
 #[test]
 fn replay_of_one_stream() {
     let Ok(asked) = std::env::var("CIFT_REPLAY") else { return };

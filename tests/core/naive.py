@@ -160,7 +160,8 @@ class NaiveEngine:
         if recorded is None:
             return []
         takes: Text = "sell" if recorded.side == "buy" else "buy"
-        left, fills = qty, []
+        # More than the order has is taken as all of it.
+        left, fills = min(qty, recorded.qty), []
         for maker in self._makers(takes, recorded.price):
             if maker is recorded or left == 0:
                 break

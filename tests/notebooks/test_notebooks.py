@@ -99,7 +99,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def isolated(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels inherit this environment: caches of their own, and no path into the checkout but the package's."""
     monkeypatch.setenv("CIFT_CACHE", str(cache))
-    monkeypatch.setenv("CIFT_CACHE_DIR", str(cache))
     monkeypatch.delenv("PYTHONPATH", raising=False)
 
 

@@ -144,7 +144,7 @@ def test_nothing_at_all_still_gives_a_chart_that_says_so():
 
 
 def test_several_values_of_one_instant_are_not_stacked():
-    frames = run_frames(fills=3)
+    frames = run_frames(seconds=600, fills=3)
     first = frames["positions"].head(1)
     frames["positions"] = pl.concat([first, first.with_columns(position=-pl.col("position")), frames["positions"].tail(2)])
     marks = []

@@ -398,7 +398,7 @@ class _Replay:
             return
         corrections: list[tuple[int, int, int, int, int]] = []  # action, side, price, size, order id
         for side in (BID, ASK):
-            corrections += self._remove_excess(side, wanted[side])
+            corrections += self._remove_excess(side, wanted[side], wanted[ASK if side == BID else BID])
         for side in (BID, ASK):
             corrections += self._add_missing(side, wanted[side])
         if not corrections:
@@ -409,11 +409,19 @@ class _Replay:
             self._emit(ts_event, action, side, price, size, order_id, flags)
         self.tally.counts["corrections"] += len(corrections)
 
-    def _remove_excess(self, side: int, wanted: dict[int, int]) -> Iterator[tuple[int, int, int, int, int]]:
-        """Cancels at levels within the pushed book that hold more than it shows: anonymous orders first, then the oldest."""
-        if not wanted:
+    def _remove_excess(
+        self, side: int, wanted: dict[int, int], opposite: dict[int, int]
+    ) -> Iterator[tuple[int, int, int, int, int]]:
+        """Cancels at levels within the pushed book, or crossing it, that hold more than it shows.
+
+        Anonymous orders make way first, then the oldest.
+        """
+        edges = [min(wanted)] if wanted and side == BID else [max(wanted)] if wanted else []
+        # A side that the pushed book leaves empty is not known, but cannot reach through the other one.
+        edges += [min(opposite)] if opposite and side == BID else [max(opposite)] if opposite else []
+        if not edges:
             return
-        edge = min(wanted) if side == BID else max(wanted)
+        edge = min(edges) if side == BID else max(edges)
         inside = [price for held, price in self.levels if held == side and (price >= edge if side == BID else price <= edge)]
         for price in sorted(inside):
             excess = self._size(side, price) - wanted.get(price, 0)

@@ -83,7 +83,8 @@ impl Scale {
 
 impl Shift {
     pub fn input(&self, input: Input) -> Input {
-        input_with(input, |price| Ticks(price.0 + self.0), |side| side, |price, _| Ticks(price.0 + self.0))
+        let moved = |price: Ticks| Ticks(price.0.saturating_add(self.0));
+        input_with(input, moved, |side| side, |price, _| moved(price))
     }
 
     pub fn event(&self, event: Event) -> Event {

@@ -118,11 +118,12 @@ for symbol, run in runs.items():
     ).with_columns(total=pl.col("size").cum_sum().over("side"))
     colour = alt.Color("side:N", title=None, scale=alt.Scale(domain=["bid", "ask"], range=["#1d4f91", "#f28e2b"]))
     price = alt.X("price:Q", scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(format=".2f", tickCount=5))
+    total = alt.Y("total:Q", title="size up to this price", axis=alt.Axis(tickCount=5, titlePadding=14))
     # Between two levels stands what the better one offers.
     sides = [
         alt.Chart(levels.filter(pl.col("side") == side))
         .mark_area(interpolate=interpolate, opacity=0.7)
-        .encode(x=price, y=alt.Y("total:Q", title="size up to this price"), color=colour)
+        .encode(x=price, y=total, color=colour)
         for side, interpolate in (("bid", "step-before"), ("ask", "step-after"))
     ]
     charts.append(alt.layer(*sides, title=f"{symbol}, {run.log['ts'][0]:%H:%M:%S} UTC").properties(width=310, height=220))
@@ -147,7 +148,7 @@ for symbol, run in runs.items():
         alt.Chart(orders, title=symbol, width=310, height=80)
         .mark_bar(stroke="white")
         .encode(
-            x=alt.X("size:Q", title="size, oldest order first", axis=alt.Axis(tickCount=5)),
+            x=alt.X("size:Q", title="size, oldest order first", axis=alt.Axis(tickCount=3)),
             y=alt.Y("side:N", title=None, sort=["ask", "bid"]),
             order="place:Q",
             color=alt.Color("side:N", legend=None, scale=alt.Scale(domain=["bid", "ask"], range=["#1d4f91", "#f28e2b"])),
@@ -213,7 +214,7 @@ for symbol, run in runs.items():
 charts = []
 for symbol, line in steps.items():
     x = alt.X("seconds:Q", title="seconds since our order joined")
-    y = alt.Y("ahead:Q", title="size ahead of ours")
+    y = alt.Y("ahead:Q", title="size ahead of ours", axis=alt.Axis(tickCount=5, titlePadding=14))
     drawn = alt.Chart(line).mark_line(interpolate="step-after", color="#5b6470").encode(x=x, y=y)
     marks = (
         alt.Chart(line.drop_nulls("change"))

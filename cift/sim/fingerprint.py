@@ -19,6 +19,9 @@ from cift import _sim
 
 _INSTALLED = tuple(str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
+_PACKAGE_FOLDERS = frozenset({"site-packages", "dist-packages"})
+"""Packages may be borrowed from another environment: what lies in such a folder is installed, whoever's it is."""
+
 
 def digest_of(parts: Mapping[str, Any]) -> str:
     """BLAKE2b of plain values in one encoding (sorted JSON), in hex."""
@@ -107,7 +110,7 @@ def own_file(module: ModuleType) -> Path | None:
     if name is None or module.__name__.split(".")[0] == "cift":
         return None
     path = Path(name).resolve()
-    if path.suffix != ".py" or str(path).startswith(_INSTALLED):
+    if path.suffix != ".py" or str(path).startswith(_INSTALLED) or not _PACKAGE_FOLDERS.isdisjoint(path.parts):
         return None
     return path
 

@@ -212,6 +212,9 @@ def _record(spec: RunSpec, compiled: Any, seated: Any, fingerprint: dict[str, An
         notes.append("Records that did not fit the book: " + ", ".join(f"{n} {name}" for name, n in anomalies.items()))
     if compiled.off_tick_prints():
         notes.append(f"{compiled.off_tick_prints()} prints lie between two ticks; they fill ours at better prices only.")
+    start_ns = spec.ticks.start_ns
+    if spec.ticks.level == "L3" and start_ns is not None and start_ns % NANOSECONDS["d"]:
+        notes.append("The book is built from the first record of its day, and the strategy ran from there, not from the start.")
     if spec.clock_offset_ns:
         notes.append(f"Times of receipt were moved by {spec.clock_offset_ns} ns (clock_offset).")
     instruments = _instruments(spec)

@@ -172,24 +172,35 @@ impl Simulation {
     }
 
     fn schedule(&mut self, at: usize) {
-        let count = self.sources.len();
+        self.schedule_record(at);
+        self.schedule_delivery(at);
+    }
+
+    /// When the next row of a source acts at the venue.
+    #[inline]
+    fn schedule_record(&mut self, at: usize) {
         let source = &self.sources[at];
-        let rank = at as u16;
-        let acts = if source.acted < source.pushed() {
-            Kind::Record.due(source.ts(source.acted).0, rank)
+        let due = if source.acted < source.pushed() {
+            Kind::Record.due(source.ts(source.acted).0, at as u16)
         } else if source.ended {
             Due::NEVER
         } else {
             // Whatever comes next is not before this.
-            Kind::Record.due(source.reached().0, rank)
+            Kind::Record.due(source.reached().0, at as u16)
         };
-        let arrives = if source.delivered < source.pushed() {
-            Kind::Delivery.due(source.arrival(source.delivered).0, rank)
+        self.merge.set(at, due);
+    }
+
+    /// When the next row of a source reaches the strategy.
+    #[inline]
+    fn schedule_delivery(&mut self, at: usize) {
+        let source = &self.sources[at];
+        let due = if source.delivered < source.pushed() {
+            Kind::Delivery.due(source.arrival(source.delivered).0, at as u16)
         } else {
             Due::NEVER
         };
-        self.merge.set(at, acts);
-        self.merge.set(count + at, arrives);
+        self.merge.set(self.sources.len() + at, due);
     }
 
     #[inline]
@@ -225,15 +236,7 @@ impl Simulation {
                 self.post();
             }
         }
-        let source = &self.sources[at];
-        let due = if source.acted < source.pushed() {
-            Kind::Record.due(source.ts(source.acted).0, at as u16)
-        } else if source.ended {
-            Due::NEVER
-        } else {
-            Kind::Record.due(source.reached().0, at as u16)
-        };
-        self.merge.set(at, due);
+        self.schedule_record(at);
     }
 
     fn command_acts(&mut self, ts: Nanos, command: &Command) {
@@ -244,19 +247,13 @@ impl Simulation {
     /// The row of a source that is due to arrive.
     #[inline]
     fn deliver(&mut self, at: usize) -> KernelInput {
-        let count = self.sources.len();
         let source = &mut self.sources[at];
         let number = source.delivered;
         source.delivered += 1;
         let row: Row = source.row(number);
         let arrival = source.arrival(number);
-        let due = if source.delivered < source.pushed() {
-            Kind::Delivery.due(source.arrival(source.delivered).0, at as u16)
-        } else {
-            Due::NEVER
-        };
         let instrument = source.instrument;
-        self.merge.set(count + at, due);
+        self.schedule_delivery(at);
         KernelInput::Market { source: at as u16, instrument, number, arrival, row }
     }
 

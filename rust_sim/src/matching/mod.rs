@@ -217,8 +217,6 @@ pub enum CancelReason {
     SelfTrade = 5,
     /// A modify left nothing open.
     ModifiedAway = 6,
-    /// A modify of a post-only order would have traded.
-    WouldTrade = 7,
 }
 
 /// How an order came to trade.

@@ -90,7 +90,6 @@ pub(crate) fn cancel_text(reason: CancelReason) -> &'static str {
         CancelReason::NoLiquidity => "no liquidity",
         CancelReason::SelfTrade => "self-trade prevention",
         CancelReason::ModifiedAway => "modified to less than filled",
-        CancelReason::WouldTrade => "post-only order would have traded",
     }
 }
 

@@ -43,7 +43,7 @@ demo: $(SYNCED) ## set up, make the demo market, trade it, print the figures, wr
 
 .PHONY: test
 test: $(SYNCED) ## set up, then every test of a push: lint, types, cargo, pytest, notebooks, docs, wheel
-	$(call step,ruff,$(BIN)/ruff check . && $(BIN)/ruff format --check .)
+	$(call step,ruff,$(BIN)/ruff check --no-cache . && $(BIN)/ruff format --check .)
 	$(call step,mypy,$(BIN)/mypy --strict $(wildcard cift strategies))
 	$(call step,rustfmt,cargo fmt --all --check)
 	$(call step,clippy,cargo clippy --locked --workspace --all-targets -- $(CLIPPY_ALL))

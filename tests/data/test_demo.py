@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cift._sim import Market
 
+from cift._sim import Market
 from cift.config import cache_folder
 from cift.data import demo
 from cift.data.catalog import Catalog

@@ -642,6 +642,7 @@ class Run:
         cash: Sequence[int],
         refill_next_event: bool,
         equity_every_ns: int,
+        start_ns: int | None = None,
         header: str,
     ) -> Self: ...
     def add_edges(self, source: int, rows: NDArray[np.uint64], conditions: NDArray[np.uint32]) -> None:
@@ -673,6 +674,9 @@ class Run:
         """Inputs taken so far."""
     def journal(self) -> bytes:
         """The journal so far."""
+    @property
+    def has_begun(self) -> bool:
+        """Whether something reached the strategy: a row or a timer, at its start or later."""
     def look_ahead(self) -> list[dict[str, Any]]:
         """What will reach the strategy, as far as the rows pushed so far settle it: for each instrument and clock
         ("quote" or "trade") a dict of columns, among them `order`, the place in the common order of arrivals.

@@ -130,6 +130,55 @@ def test_an_empty_view_says_no_data():
         Backtest(empty, Cross).run()
 
 
+class Diary(cift.Strategy):
+    """Notes when it was woken and what it saw."""
+
+    def setup(self):
+        self.slow = self.indicator(EMA(5), on="mid")
+        self.seen = []
+
+    def on_start(self):
+        self.seen.append((self.now, "start", (self.book.depth("buy"), self.book.depth("sell")), self.slow.value))
+
+    def on_quote(self, quote):
+        self.seen.append((self.now, "quote", (self.book.depth("buy"), self.book.depth("sell")), self.slow.value))
+
+
+def test_a_view_of_every_order_that_starts_in_mid_day_finds_the_book_as_it_is_and_wakes_nobody_before(catalog):
+    whole, late = [], []
+
+    class Whole(Diary):
+        def on_stop(self):
+            whole.extend(self.seen)
+
+    class Late(Diary):
+        def on_stop(self):
+            late.extend(self.seen)
+
+    Backtest(catalog.ticks("ONE.SIM", "2026-01-05"), Whole).run()
+    start = whole[len(whole) // 2][0]
+    view = catalog.ticks("ONE.SIM", pl.select(pl.lit(start).cast(pl.Datetime("ns", "UTC"))).item(), "2026-01-06")
+    result = Backtest(view, Late).run()
+    assert late[0][1] == "start"
+    assert late[0][0] >= view.start_ns
+    # What the book shows after its first event is what the whole run shows then; the indicator began at the start.
+    expected = [(ts, what, book) for ts, what, book, _ in whole if ts >= view.start_ns]
+    assert [(ts, what, book) for ts, what, book, _ in late[1:]] == expected
+    assert np.isnan(late[1][3])
+    assert not np.isnan(late[6][3])
+    assert result.equity["ts"].cast(pl.Int64)[0] >= view.start_ns
+    assert "the strategy saw it from the start of the view on" in " ".join(result.record.notes)
+
+
+def test_a_view_that_starts_behind_its_last_record_has_no_data_and_wakes_nobody(catalog):
+    class Loud(cift.Strategy):
+        def on_start(self):
+            raise AssertionError("woken without data")
+
+    with pytest.raises(NoData, match="no data"):
+        Backtest(catalog.ticks("ONE.SIM", "2026-01-05T23:59:59.999", "2026-01-06"), Loud).run()
+
+
 def test_a_strategy_that_sends_nothing_has_no_figures_and_a_sentence(ticks):
     class Idle(cift.Strategy):
         pass

@@ -87,6 +87,7 @@ def simulator(spec: RunSpec, header: str = "{}") -> Any:
         cash=[int(cash)],
         refill_next_event=spec.venue.refill == "next event",
         equity_every_ns=spec.equity_every_ns,
+        start_ns=spec.ticks.start_ns,
         header=header,
     )
 
@@ -141,13 +142,12 @@ def run(spec: RunSpec) -> RunRecord:
     compiled = simulator(spec, header=digest_of(fingerprint))
     seated = seat(compiled, spec, _instruments(spec))
     error: BaseException | None = None
-    pushed = 0
     try:
-        pushed = drive(compiled, spec, seated.look_ahead)
+        drive(compiled, spec, seated.look_ahead)
     except BaseException as raised:  # what a handler raises, interrupts included, ends the run and is raised again below
         error = raised
     compiled.finish()
-    if error is None and pushed == 0:
+    if error is None and not compiled.has_begun:
         raise NoData(f"no data: {spec.ticks!r} has no rows; check symbol, dates and level")
     seated.warn_of_undeclared_state()
     record = _record(spec, compiled, seated, fingerprint | {"reads": seated.reads}, error)
@@ -212,9 +212,8 @@ def _record(spec: RunSpec, compiled: Any, seated: Any, fingerprint: dict[str, An
         notes.append("Records that did not fit the book: " + ", ".join(f"{n} {name}" for name, n in anomalies.items()))
     if compiled.off_tick_prints():
         notes.append(f"{compiled.off_tick_prints()} prints lie between two ticks; they fill ours at better prices only.")
-    start_ns = spec.ticks.start_ns
-    if spec.ticks.level == "L3" and start_ns is not None and start_ns % NANOSECONDS["d"]:
-        notes.append("The book is built from the first record of its day, and the strategy ran from there, not from the start.")
+    if spec.ticks.level == "L3" and spec.ticks.start_ns is not None and spec.ticks.start_ns % NANOSECONDS["d"]:
+        notes.append("The book was built from the first record of its day; the strategy saw it from the start of the view on.")
     if spec.clock_offset_ns:
         notes.append(f"Times of receipt were moved by {spec.clock_offset_ns} ns (clock_offset).")
     instruments = _instruments(spec)

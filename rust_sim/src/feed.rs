@@ -96,15 +96,26 @@ pub struct TradeRow {
     pub exact: bool,
 }
 
-/// Any row.
+/// Any row, where it is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Row {
+pub enum Row<'a> {
     /// Of an order feed.
-    Mbo(MboRow),
+    Mbo(&'a MboRow),
     /// Of quotes.
-    Quote(QuoteRow),
+    Quote(&'a QuoteRow),
     /// Of prints.
-    Trade(TradeRow),
+    Trade(&'a TradeRow),
+}
+
+/// What becomes of a row that was handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// It was taken, and the next one may come.
+    On,
+    /// It was taken, and is the last one for now.
+    Stop,
+    /// It was not taken, and comes again.
+    Back,
 }
 
 /// The columns of a chunk of an order feed, all of one length. A missing `ts_recv` is `i64::MIN`.
@@ -224,13 +235,54 @@ enum Rows {
     Trade(Vec<TradeRow>),
 }
 
-fn side_of(letter: u8) -> Result<Option<Side>, RowProblem> {
-    match letter {
-        b'B' => Ok(Some(Side::Buy)),
-        b'A' => Ok(Some(Side::Sell)),
-        b'N' => Ok(None),
-        other => Err(RowProblem::Side(other)),
+#[inline]
+fn walk<'a, R>(
+    rows: &'a [R],
+    first: u64,
+    times: impl Fn(&R) -> (Nanos, Nanos),
+    any: impl Fn(&'a R) -> Row<'a>,
+    before: impl Fn(Nanos, Nanos) -> bool,
+    mut each: impl FnMut(u64, Row<'a>, Nanos) -> Flow,
+) -> u64 {
+    let mut number = first;
+    for row in rows {
+        let (ts, arrival) = times(row);
+        if !before(ts, arrival) {
+            break;
+        }
+        match each(number, any(row), arrival) {
+            Flow::On => number += 1,
+            Flow::Stop => return number + 1,
+            Flow::Back => break,
+        }
     }
+    number
+}
+
+/// What a letter of `action` means. A table, since a branch on a letter that nothing predicts costs more than the rest.
+const ACTIONS: [Option<Action>; 256] = {
+    let mut actions = [None; 256];
+    actions[b'A' as usize] = Some(Action::Add);
+    actions[b'C' as usize] = Some(Action::Cancel);
+    actions[b'M' as usize] = Some(Action::Modify);
+    actions[b'T' as usize] = Some(Action::Trade);
+    actions[b'F' as usize] = Some(Action::Fill);
+    actions[b'R' as usize] = Some(Action::Clear);
+    actions
+};
+
+/// What a letter of a side column means.
+const SIDES: [Option<Option<Side>>; 256] = {
+    let mut sides = [None; 256];
+    sides[b'B' as usize] = Some(Some(Side::Buy));
+    sides[b'A' as usize] = Some(Some(Side::Sell));
+    sides[b'N' as usize] = Some(None);
+    sides
+};
+
+#[inline]
+fn side_of(letter: u8) -> Result<Option<Side>, RowProblem> {
+    SIDES[letter as usize].ok_or(RowProblem::Side(letter))
 }
 
 impl Source {
@@ -367,15 +419,8 @@ impl Source {
     ) -> Result<MboRow, BadRow> {
         let bad = |column, problem| BadRow { row, column, problem };
         let (ts, arrival) = self.times(row, columns.ts_event[i], columns.ts_recv[i])?;
-        let action = match columns.action[i] {
-            b'A' => Action::Add,
-            b'C' => Action::Cancel,
-            b'M' => Action::Modify,
-            b'T' => Action::Trade,
-            b'F' => Action::Fill,
-            b'R' => Action::Clear,
-            other => return Err(bad("action", RowProblem::Action(other))),
-        };
+        let letter = columns.action[i];
+        let action = ACTIONS[letter as usize].ok_or_else(|| bad("action", RowProblem::Action(letter)))?;
         let side = side_of(columns.side[i]).map_err(|problem| bad("side", problem))?;
         let (flags, id) = (columns.flags[i], OrderId(columns.order_id[i]));
         if action == Action::Clear {
@@ -391,8 +436,8 @@ impl Source {
             }
             Err(off) => return Err(bad("price", RowProblem::Price(price, off))),
         };
-        let on_grid = !matches!(action, Action::Add | Action::Modify) || price.0 % instrument.increment_ticks == 0;
-        if !on_grid {
+        let is_displayed = matches!(action, Action::Add | Action::Modify);
+        if is_displayed && instrument.increment_ticks != 1 && price.0 % instrument.increment_ticks != 0 {
             return Err(bad("price", RowProblem::Price(columns.price[i], OffStep::Between(price.0))));
         }
         let qty = match instrument.lot.count(columns.size[i]) {
@@ -514,14 +559,31 @@ impl Source {
         }
     }
 
+    /// Calls `each` with the held rows from number `from` on, as long as `before` agrees to their times (at the venue,
+    /// at the strategy) and `each` takes them. Returns the number of the first row that was not taken.
+    #[inline]
+    pub(crate) fn walk(
+        &self,
+        from: u64,
+        before: impl Fn(Nanos, Nanos) -> bool,
+        each: impl FnMut(u64, Row<'_>, Nanos) -> Flow,
+    ) -> u64 {
+        let first = (from - self.base) as usize;
+        match &self.rows {
+            Rows::Mbo(rows) => walk(&rows[first..], from, |row| (row.ts, row.arrival), Row::Mbo, before, each),
+            Rows::Quote(rows) => walk(&rows[first..], from, |row| (row.ts, row.arrival), Row::Quote, before, each),
+            Rows::Trade(rows) => walk(&rows[first..], from, |row| (row.ts, row.arrival), Row::Trade, before, each),
+        }
+    }
+
     /// A row that is held.
     #[inline]
-    pub(crate) fn row(&self, number: u64) -> Row {
+    pub(crate) fn row(&self, number: u64) -> Row<'_> {
         let at = (number - self.base) as usize;
         match &self.rows {
-            Rows::Mbo(rows) => Row::Mbo(rows[at]),
-            Rows::Quote(rows) => Row::Quote(rows[at]),
-            Rows::Trade(rows) => Row::Trade(rows[at]),
+            Rows::Mbo(rows) => Row::Mbo(&rows[at]),
+            Rows::Quote(rows) => Row::Quote(&rows[at]),
+            Rows::Trade(rows) => Row::Trade(&rows[at]),
         }
     }
 

@@ -7,29 +7,32 @@ use crate::account::{Money, MoneyOverflow};
 use crate::answer::{Answer, AnswerKind};
 use crate::command::Command;
 use crate::desk::{Desk, EquitySample};
-use crate::feed::Row;
+use crate::feed::{Flow, Row};
 use crate::fees::Fees;
 use crate::journal::{Journal, Storage};
+use crate::market::Changed;
 use crate::matching::FillReason;
 use crate::order::{InvalidTransition, Order, OrderEnd, OrderStep};
 use crate::types::{Lots, Nanos, OrderId, Side, Ticks};
 
-/// One input of the kernel.
+/// A row of market data that reaches the strategy.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// Which source.
+    pub source: u16,
+    /// Its instrument.
+    pub instrument: u16,
+    /// Number of the row in its source.
+    pub number: u64,
+    /// When it arrives.
+    pub at: Nanos,
+    /// The row.
+    pub row: Row<'a>,
+}
+
+/// One input of the kernel that is not a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KernelInput {
-    /// A row of market data reached the strategy.
-    Market {
-        /// Which source.
-        source: u16,
-        /// Its instrument.
-        instrument: u16,
-        /// Number of the row in its source.
-        number: u64,
-        /// When it arrived.
-        arrival: Nanos,
-        /// The row.
-        row: Row,
-    },
     /// An answer of the venue reached the strategy.
     Answer {
         /// When it arrived.
@@ -57,8 +60,7 @@ impl KernelInput {
     /// When it reaches the kernel.
     pub fn ts(&self) -> Nanos {
         match *self {
-            KernelInput::Market { arrival: ts, .. }
-            | KernelInput::Answer { arrival: ts, .. }
+            KernelInput::Answer { arrival: ts, .. }
             | KernelInput::Timer { at: ts, .. }
             | KernelInput::Alarm { at: ts, .. } => ts,
         }
@@ -68,6 +70,8 @@ impl KernelInput {
 /// What a driver has for the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
+    /// Rows were handed over, and the kernel wanted no more of them for now.
+    Rows,
     /// The next input.
     Input(KernelInput),
     /// A source has run dry and must be pushed to, or ended, before anything else may happen.
@@ -78,8 +82,9 @@ pub enum Next {
 
 /// Where inputs come from and commands go to: a simulation, or a live session.
 pub trait Driver {
-    /// The next input in the total order.
-    fn next(&mut self) -> Next;
+    /// What comes next in the total order. Rows go to `take`, one after the other, until it stops: most of them wake
+    /// nobody, and so need not leave the driver's loop one by one.
+    fn next(&mut self, take: impl FnMut(&Arrival<'_>) -> Flow) -> Next;
     /// Takes a command that leaves at `now`.
     fn send(&mut self, now: Nanos, command: &Command);
 }
@@ -217,10 +222,13 @@ pub enum Progress {
     Ended,
 }
 
-/// Rows at which conditions turn true, per source in order of row.
-#[derive(Debug, Default)]
-struct Edges {
-    by_source: Vec<VecDeque<(u64, u32)>>,
+/// A row that wakes the strategy.
+#[derive(Clone, Copy)]
+struct Seen {
+    source: u16,
+    instrument: u16,
+    number: u64,
+    changed: Changed,
 }
 
 /// The kernel.
@@ -231,7 +239,10 @@ pub struct Kernel<S: Storage> {
     /// The log.
     pub journal: Journal<S>,
     fees: Fees,
-    edges: Edges,
+    /// Rows at which conditions turn true, per source in order of row, each with the condition's number.
+    edges: Vec<VecDeque<(u64, u32)>>,
+    /// The strategy is told of nothing before this.
+    start: Nanos,
     /// Whether the first input has come, and with it the kernel's time.
     begun: bool,
     equity_every_ns: i64,
@@ -253,7 +264,8 @@ impl<S: Storage> Kernel<S> {
             desk: Box::new(desk),
             journal,
             fees,
-            edges: Edges { by_source: vec![VecDeque::new(); sources] },
+            edges: vec![VecDeque::new(); sources],
+            start: Nanos(i64::MIN),
             begun: false,
             equity_every_ns,
             next_sample: i64::MIN,
@@ -264,25 +276,35 @@ impl<S: Storage> Kernel<S> {
         }
     }
 
-    /// Registers where a condition turns true: rows of a source in increasing order, none before those registered.
-    pub fn add_edges(&mut self, source: u16, edges: impl IntoIterator<Item = (u64, u32)>) {
-        self.edges.by_source[source as usize].extend(edges);
+    /// Tells the strategy of nothing that arrives before `start`; rows before it build the market that it will find.
+    pub fn start_at(&mut self, start: Nanos) {
+        self.start = start;
     }
 
-    /// Wakes the strategy after the last input. Orders that it sends now are still carried to the venue.
+    /// Whether an input came that the strategy was to be told of.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Registers where a condition turns true: rows of a source in increasing order, none before those registered.
+    pub fn add_edges(&mut self, source: u16, edges: impl IntoIterator<Item = (u64, u32)>) {
+        self.edges[source as usize].extend(edges);
+    }
+
+    /// Wakes the strategy after the last input, where there was one. Orders that it sends now are still carried to the
+    /// venue.
     pub fn stop<D: Driver, T: Strategy>(&mut self, driver: &mut D, strategy: &mut T) -> Result<(), KernelError> {
-        if self.begun {
-            // An input of its own, so that a replay sends again here what was sent here.
-            self.journal.stop(self.desk.now);
-        } else {
-            self.begun = true;
-            self.wake(driver, strategy, Wake::Start)?;
+        if !self.begun {
+            return Ok(());
         }
+        // An input of its own, so that a replay sends again here what was sent here.
+        self.journal.stop(self.desk.now);
         self.wake(driver, strategy, Wake::Stop)
     }
 
-    /// Takes at most `most` inputs. The strategy is woken for its start when the first one comes, at its time and before it:
-    /// what it sends then meets the market of that time.
+    /// Takes at most `most` inputs. The strategy is woken for its start when the first one comes that is not before the
+    /// given start, at its time and before it: what it sends then meets the market of that time. Rows before that only
+    /// build the market.
     pub fn run<D: Driver, T: Strategy>(
         &mut self,
         driver: &mut D,
@@ -290,26 +312,120 @@ impl<S: Storage> Kernel<S> {
         most: u64,
     ) -> Result<Progress, KernelError> {
         let wants = strategy.wants();
-        if !self.begun {
-            match driver.next() {
+        let mut left = most;
+        while left > 0 {
+            let mut start = None;
+            let mut seen = None;
+            let mut failed = None;
+            let next = driver.next(|arrival| {
+                if !self.begun {
+                    if arrival.at >= self.start {
+                        start = Some(arrival.at);
+                        return Flow::Back;
+                    }
+                    self.prepare(arrival);
+                } else {
+                    // Little is written here: this runs for every row, and most of them wake nobody.
+                    match self.row(wants, arrival) {
+                        Ok(None) => {}
+                        Ok(Some(changed)) => {
+                            let &Arrival { source, instrument, number, .. } = arrival;
+                            seen = Some(Seen { source, instrument, number, changed });
+                            left -= 1;
+                            return Flow::Stop;
+                        }
+                        Err(error) => {
+                            failed = Some(error);
+                            return Flow::Stop;
+                        }
+                    }
+                }
+                left -= 1;
+                if left > 0 { Flow::On } else { Flow::Stop }
+            });
+            if let Some(error) = failed {
+                return Err(error.into());
+            }
+            match next {
+                Next::Rows => {
+                    if let Some(now) = start {
+                        self.begin(driver, strategy, now)?;
+                    }
+                    if let Some(seen) = seen {
+                        self.tell(driver, strategy, wants, &seen)?;
+                    }
+                }
                 Next::Input(input) => {
-                    self.begun = true;
-                    self.desk.now = input.ts();
-                    self.wake(driver, strategy, Wake::Start)?;
+                    left -= 1;
+                    if !self.begun {
+                        self.begin(driver, strategy, input.ts())?;
+                    }
                     self.step(driver, strategy, wants, &input)?;
                 }
                 Next::NeedsData(source) => return Ok(Progress::NeedsData(source)),
                 Next::End => return Ok(Progress::Ended),
             }
         }
-        for _ in 0..most {
-            match driver.next() {
-                Next::Input(input) => self.step(driver, strategy, wants, &input)?,
-                Next::NeedsData(source) => return Ok(Progress::NeedsData(source)),
-                Next::End => return Ok(Progress::Ended),
-            }
-        }
         Ok(Progress::Paused)
+    }
+
+    fn begin<D: Driver, T: Strategy>(
+        &mut self,
+        driver: &mut D,
+        strategy: &mut T,
+        now: Nanos,
+    ) -> Result<(), KernelError> {
+        self.begun = true;
+        self.desk.now = now;
+        self.wake(driver, strategy, Wake::Start)
+    }
+
+    /// A row before the start: the strategy will find the market that it left.
+    fn prepare(&mut self, arrival: &Arrival<'_>) {
+        self.journal.row(arrival.source, arrival.number);
+        let market = &mut self.desk.markets[arrival.instrument as usize];
+        market.apply(arrival.row);
+        market.quote_rows = 0;
+        market.trade_rows = 0;
+    }
+
+    /// Applies a row to the market that the strategy sees, and says what changed where the strategy is to be woken for it.
+    #[inline]
+    fn row(&mut self, wants: Wants, arrival: &Arrival<'_>) -> Result<Option<Changed>, MoneyOverflow> {
+        let &Arrival { source, instrument, number, at, row } = arrival;
+        self.advance(at)?;
+        self.journal.row(source, number);
+        let changed = self.desk.markets[instrument as usize].apply(row);
+        let wakes = changed.trade && wants.trades || changed.quote && wants.quotes || changed.book && wants.books;
+        let wakes = wakes || self.edges[source as usize].front().is_some_and(|&(edge, _)| edge <= number);
+        Ok(wakes.then_some(changed))
+    }
+
+    /// Wakes the strategy for what a row changed.
+    fn tell<D: Driver, T: Strategy>(
+        &mut self,
+        driver: &mut D,
+        strategy: &mut T,
+        wants: Wants,
+        seen: &Seen,
+    ) -> Result<(), KernelError> {
+        let &Seen { source, instrument, number, changed } = seen;
+        if changed.trade && wants.trades {
+            self.wake(driver, strategy, Wake::Trade(instrument))?;
+        }
+        if changed.quote && wants.quotes {
+            self.wake(driver, strategy, Wake::Quote(instrument))?;
+        }
+        if changed.book && wants.books {
+            self.wake(driver, strategy, Wake::Book(instrument))?;
+        }
+        while let Some(&(row, condition)) = self.edges[source as usize].front()
+            && row <= number
+        {
+            self.edges[source as usize].pop_front();
+            self.wake(driver, strategy, Wake::When(condition))?;
+        }
+        Ok(())
     }
 
     #[inline]
@@ -321,27 +437,6 @@ impl<S: Storage> Kernel<S> {
         input: &KernelInput,
     ) -> Result<(), KernelError> {
         match *input {
-            KernelInput::Market { source, instrument, number, arrival, ref row } => {
-                self.advance(arrival)?;
-                self.journal.row(source, number);
-                let changed = self.desk.markets[instrument as usize].apply(row);
-                if changed.trade && wants.trades {
-                    self.wake(driver, strategy, Wake::Trade(instrument))?;
-                }
-                if changed.quote && wants.quotes {
-                    self.wake(driver, strategy, Wake::Quote(instrument))?;
-                }
-                if changed.book && wants.books {
-                    self.wake(driver, strategy, Wake::Book(instrument))?;
-                }
-                while let Some(&(row, condition)) = self.edges.by_source[source as usize].front()
-                    && row <= number
-                {
-                    self.edges.by_source[source as usize].pop_front();
-                    self.wake(driver, strategy, Wake::When(condition))?;
-                }
-                Ok(())
-            }
             KernelInput::Answer { arrival, ref answer } => {
                 self.advance(arrival)?;
                 self.journal.answer(self.desk.now, answer);

@@ -80,7 +80,7 @@ impl Market {
 
     /// Applies one row.
     #[inline]
-    pub fn apply(&mut self, row: &Row) -> Changed {
+    pub fn apply(&mut self, row: Row<'_>) -> Changed {
         let mut changed = Changed::default();
         match row {
             Row::Mbo(row) => {

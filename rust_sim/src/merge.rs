@@ -78,6 +78,27 @@ impl Merge {
         self.heads[queue] == Due::NEVER
     }
 
+    /// When the first of all other queues is due.
+    #[inline]
+    pub(crate) fn first_but(&self, queue: usize) -> Due {
+        let mut first = Due::NEVER;
+        if self.winners.is_empty() {
+            for (other, &due) in self.heads.iter().enumerate() {
+                if other != queue {
+                    first = first.min(due);
+                }
+            }
+            return first;
+        }
+        // Whoever is first without this queue has beaten all but those that this queue met on its way to the root.
+        let mut node = self.heads.len() + queue;
+        while node > 1 {
+            first = first.min(self.heads[self.winners[node ^ 1] as usize]);
+            node /= 2;
+        }
+        first
+    }
+
     /// The queue that is due first.
     #[inline]
     pub(crate) fn first(&self) -> (usize, Due) {
@@ -112,6 +133,8 @@ mod tests {
                 heads[queue] = Kind::Delivery.due(ts, rank);
                 merge.set(queue, heads[queue]);
                 prop_assert_eq!(Some(&merge.first().1), heads.iter().min());
+                let others = heads.iter().enumerate().filter(|&(other, _)| other != queue).map(|(_, &due)| due);
+                prop_assert_eq!(merge.first_but(queue), others.min().unwrap_or(Due::NEVER));
             }
         }
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::answer::Answer;
 use crate::command::{Command, CommandKind};
-use crate::feed::{Row, Source};
-use crate::kernel::{Driver, KernelInput, Next};
+use crate::feed::{Flow, Schema, Source};
+use crate::kernel::{Arrival, Driver, KernelInput, Next};
 use crate::latency::Latency;
 use crate::market::{Market, Print, Touch};
 use crate::merge::{Due, Kind, Merge};
@@ -46,12 +46,18 @@ pub struct Alarm {
 }
 
 /// The simulated world around a kernel.
+///
+/// A record acts at its venue when its time comes. Where none of ours is at that venue, nobody can tell when it did:
+/// such a venue is *quiet*, its rows are left lying, and it catches up in one go when a command reaches it. Rows then
+/// go to the strategy in whole stretches, and each book is worked on while it is in the cache.
 #[derive(Debug)]
 pub struct Simulation {
     sources: Vec<Source>,
-    /// Whether the rows of a source act at the venue, or only reach handlers because a deeper one does.
-    acts: Vec<bool>,
+    /// The sources whose rows act at a venue, by instrument. Rows of the others only reach handlers, because a deeper
+    /// source acts.
+    acting: Vec<Vec<usize>>,
     venues: Vec<SimVenue>,
+    quiet: Vec<bool>,
     latency: Latency,
     merge: Merge,
     at_venue: VecDeque<(i64, Command)>,
@@ -63,29 +69,31 @@ pub struct Simulation {
     scratch: Vec<Answer>,
     /// The markets as indicators see them, ahead of the strategy.
     ahead: Vec<Market>,
+    /// Indicators see no arrival before this.
+    start: Nanos,
+}
+
+/// Whether the rows of a source act at the venue: the deepest record of an instrument is the venue's.
+fn acts(sources: &[Source], at: usize) -> bool {
+    let names_orders = |source: &Source| source.schema == Schema::Mbo;
+    names_orders(&sources[at])
+        || !sources.iter().any(|other| other.instrument == sources[at].instrument && names_orders(other))
 }
 
 impl Simulation {
     /// A world of sources and venues, one venue for each instrument. `markets` are the empty views that the strategy
     /// starts with.
     pub fn new(sources: Vec<Source>, venues: Vec<SimVenue>, markets: &[Market], latency: Latency) -> Self {
-        let merge = Merge::new(sources.len() * 2 + 3);
-        let acts = (0..sources.len())
-            .map(|source| {
-                // The deepest record of an instrument is the venue's; prints beside a book that names orders are not.
-                let deeper = |other: &Source| {
-                    other.instrument == sources[source].instrument
-                        && other.schema == crate::feed::Schema::Mbo
-                        && sources[source].schema != crate::feed::Schema::Mbo
-                };
-                !sources.iter().any(deeper)
-            })
-            .collect();
+        let of = |instrument: usize| {
+            let mine = |&at: &usize| sources[at].instrument as usize == instrument && acts(&sources, at);
+            (0..sources.len()).filter(mine).collect()
+        };
         let mut simulation = Simulation {
-            acts,
+            acting: (0..venues.len()).map(of).collect(),
+            quiet: vec![true; venues.len()],
             venues,
             latency,
-            merge,
+            merge: Merge::new(sources.len() * 2 + 3),
             at_venue: VecDeque::new(),
             answers: VecDeque::new(),
             timers: BTreeSet::new(),
@@ -93,12 +101,18 @@ impl Simulation {
             immediate: None,
             scratch: Vec::new(),
             ahead: markets.to_vec(),
+            start: Nanos(i64::MIN),
             sources,
         };
         for source in 0..simulation.sources.len() {
             simulation.schedule(source);
         }
         simulation
+    }
+
+    /// Indicators see only what arrives from `start` on; rows before it build the books.
+    pub fn look_from(&mut self, start: Nanos) {
+        self.start = start;
     }
 
     /// The sources.
@@ -114,12 +128,20 @@ impl Simulation {
     /// Asks for alarms, in the order of their rows.
     pub fn set_alarms(&mut self, alarms: impl IntoIterator<Item = Alarm>) {
         self.alarms.extend(alarms);
+        for instrument in 0..self.venues.len() {
+            self.settle(instrument);
+        }
     }
 
     /// Lets `push` append rows to a source.
     pub fn push<E>(&mut self, source: u16, push: impl FnOnce(&mut Source) -> Result<(), E>) -> Result<(), E> {
-        let result = push(&mut self.sources[source as usize]);
-        self.schedule(source as usize);
+        let at = source as usize;
+        let source = &mut self.sources[at];
+        let result = push(source);
+        if !self.acting[source.instrument as usize].contains(&at) {
+            source.acted = source.pushed();
+        }
+        self.schedule(at);
         result
     }
 
@@ -139,34 +161,48 @@ impl Simulation {
     /// What will reach the strategy, in that order, as far as it is settled by the rows pushed so far, and was not told
     /// before.
     pub fn look_ahead(&mut self, mut observe: impl FnMut(Observed)) {
-        let settled = self
-            .sources
-            .iter()
-            .filter(|source| !source.ended)
-            .map(|source| source.reached().0)
-            .min()
-            .unwrap_or(i64::MAX);
+        let open = self.sources.iter().filter(|source| !source.ended);
+        let settled = open.map(|source| source.reached().0).min().unwrap_or(i64::MAX);
         loop {
-            let heads = self.sources.iter().enumerate().filter(|(_, source)| source.looked < source.pushed());
-            let first = heads.map(|(at, source)| (source.arrival(source.looked).0, at)).min();
-            let Some((arrival, at)) = first else { return };
-            if arrival >= settled && settled != i64::MAX {
+            // The source whose next row arrives first, and the arrival that its rows must not pass.
+            let never = (i64::MAX, usize::MAX);
+            let (mut first, mut second) = (never, never);
+            for (at, source) in self.sources.iter().enumerate().filter(|(_, source)| source.looked < source.pushed()) {
+                let head = (source.arrival(source.looked).0, at);
+                second = second.min(head.max(first));
+                first = first.min(head);
+            }
+            let (_, at) = first;
+            if first == never {
                 return;
             }
-            let source = &mut self.sources[at];
-            let (number, instrument) = (source.looked, source.instrument);
-            let row = source.row(number);
-            source.looked += 1;
-            let market = &mut self.ahead[instrument as usize];
-            let changed = market.apply(&row);
-            let seen = |what| Observed { source: at as u16, instrument, row: number, what };
-            if changed.trade
-                && let Some(print) = market.last
-            {
-                observe(seen(Observation::Print(print)));
-            }
-            if changed.quote {
-                observe(seen(Observation::Touch(market.bid, market.ask)));
+            let is_next = |arrival: i64| (settled == i64::MAX || arrival < settled) && (arrival, at) < second;
+            let Simulation { sources, ahead, start, .. } = self;
+            let source = &mut sources[at];
+            let (looked, instrument) = (source.looked, source.instrument);
+            let market = &mut ahead[instrument as usize];
+            source.looked = source.walk(
+                looked,
+                |_, arrival| is_next(arrival.0),
+                |number, row, arrival| {
+                    let changed = market.apply(row);
+                    if arrival < *start {
+                        return Flow::On;
+                    }
+                    let seen = |what| Observed { source: at as u16, instrument, row: number, what };
+                    if changed.trade
+                        && let Some(print) = market.last
+                    {
+                        observe(seen(Observation::Print(print)));
+                    }
+                    if changed.quote {
+                        observe(seen(Observation::Touch(market.bid, market.ask)));
+                    }
+                    Flow::On
+                },
+            );
+            if source.looked == looked {
+                return;
             }
         }
     }
@@ -176,11 +212,11 @@ impl Simulation {
         self.schedule_delivery(at);
     }
 
-    /// When the next row of a source acts at the venue.
+    /// When the next row of a source acts at the venue, or when more rows are needed to know.
     #[inline]
     fn schedule_record(&mut self, at: usize) {
         let source = &self.sources[at];
-        let due = if source.acted < source.pushed() {
+        let due = if source.acted < source.pushed() && !self.quiet[source.instrument as usize] {
             Kind::Record.due(source.ts(source.acted).0, at as u16)
         } else if source.ended {
             Due::NEVER
@@ -226,35 +262,105 @@ impl Simulation {
     #[inline]
     fn act(&mut self, at: usize) {
         let source = &mut self.sources[at];
-        let number = source.acted;
+        let instrument = source.instrument as usize;
+        self.venues[instrument].record(source.row(source.acted), &mut self.scratch);
         source.acted += 1;
-        if self.acts[at] {
-            let row = source.row(number);
-            let instrument = source.instrument as usize;
-            self.venues[instrument].record(&row, &mut self.scratch);
-            if !self.scratch.is_empty() {
-                self.post();
+        if self.scratch.is_empty() {
+            self.schedule_record(at);
+        } else {
+            self.post();
+            self.settle(instrument);
+            self.schedule_record(at);
+        }
+    }
+
+    /// Lets a quiet venue act on every row that is due before `limit`.
+    fn catch_up(&mut self, instrument: usize, limit: Due) {
+        let Simulation { sources, acting, venues, scratch, .. } = self;
+        loop {
+            let mut first = (Due::NEVER, usize::MAX);
+            let mut bound = limit;
+            for &at in &acting[instrument] {
+                let source = &sources[at];
+                if source.acted < source.pushed() {
+                    let due = Kind::Record.due(source.ts(source.acted).0, at as u16);
+                    if due < first.0 {
+                        bound = bound.min(first.0);
+                        first = (due, at);
+                    } else {
+                        bound = bound.min(due);
+                    }
+                }
+            }
+            let (due, at) = first;
+            if due >= bound {
+                return;
+            }
+            let venue = &mut venues[instrument];
+            let source = &mut sources[at];
+            source.acted = source.walk(
+                source.acted,
+                |ts, _| Kind::Record.due(ts.0, at as u16) < bound,
+                |_, row, _| {
+                    venue.record(row, scratch);
+                    Flow::On
+                },
+            );
+        }
+    }
+
+    /// Lets every quiet venue act on all that is due before what is handed out next.
+    fn catch_up_all(&mut self, limit: Due) {
+        for instrument in 0..self.venues.len() {
+            if self.quiet[instrument] {
+                self.catch_up(instrument, limit);
             }
         }
-        self.schedule_record(at);
+    }
+
+    /// Brings all venues to `now`, where the strategy is.
+    pub fn catch_up_with_strategy(&mut self, now: Nanos) {
+        self.catch_up_all(Kind::AtVenue.due(now.0, 0));
+    }
+
+    /// Finds out whether a venue is quiet now.
+    fn settle(&mut self, instrument: usize) {
+        let quiet = self.alarms.is_empty() && !self.venues[instrument].has_orders();
+        if self.quiet[instrument] != quiet {
+            self.quiet[instrument] = quiet;
+            for at in 0..self.acting[instrument].len() {
+                self.schedule_record(self.acting[instrument][at]);
+            }
+        }
     }
 
     fn command_acts(&mut self, ts: Nanos, command: &Command) {
-        self.venues[command.instrument as usize].command(ts, command, &mut self.scratch);
+        let instrument = command.instrument as usize;
+        if self.quiet[instrument] {
+            self.catch_up(instrument, Kind::AtVenue.due(ts.0, 0));
+        }
+        self.venues[instrument].command(ts, command, &mut self.scratch);
         self.post();
+        self.settle(instrument);
     }
 
-    /// The row of a source that is due to arrive.
+    /// Hands over the rows of a source that are due to arrive before anything else, until the strategy is to be woken.
     #[inline]
-    fn deliver(&mut self, at: usize) -> KernelInput {
+    fn deliver(&mut self, at: usize, mut take: impl FnMut(&Arrival<'_>) -> Flow) -> Flow {
+        let bound = self.merge.first_but(self.sources.len() + at);
         let source = &mut self.sources[at];
-        let number = source.delivered;
-        source.delivered += 1;
-        let row: Row = source.row(number);
-        let arrival = source.arrival(number);
         let instrument = source.instrument;
+        let mut flow = Flow::On;
+        source.delivered = source.walk(
+            source.delivered,
+            |_, arrival| Kind::Delivery.due(arrival.0, at as u16) < bound,
+            |number, row, arrival| {
+                flow = take(&Arrival { source: at as u16, instrument, number, at: arrival, row });
+                flow
+            },
+        );
         self.schedule_delivery(at);
-        KernelInput::Market { source: at as u16, instrument, number, arrival, row }
+        flow
     }
 
     fn alarm_before(&mut self, at: usize) -> Option<KernelInput> {
@@ -272,16 +378,19 @@ impl Simulation {
 
 impl Driver for Simulation {
     #[inline]
-    fn next(&mut self) -> Next {
+    fn next(&mut self, mut take: impl FnMut(&Arrival<'_>) -> Flow) -> Next {
         self.immediate = None;
         let count = self.sources.len();
         loop {
             let (queue, due) = self.merge.first();
             if due == Due::NEVER {
+                self.catch_up_all(Due::NEVER);
                 return Next::End;
             }
             if queue < count {
-                if self.sources[queue].acted == self.sources[queue].pushed() {
+                let source = &self.sources[queue];
+                if source.acted == source.pushed() || self.quiet[source.instrument as usize] {
+                    self.catch_up_all(due);
                     return Next::NeedsData(queue as u16);
                 }
                 if !self.alarms.is_empty()
@@ -291,7 +400,9 @@ impl Driver for Simulation {
                 }
                 self.act(queue);
             } else if queue < count * 2 {
-                return Next::Input(self.deliver(queue - count));
+                if self.deliver(queue - count, &mut take) != Flow::On {
+                    return Next::Rows;
+                }
             } else if queue == count * 2 {
                 if let Some((ts, command)) = self.at_venue.pop_front() {
                     self.schedule_queue(Kind::AtVenue);
@@ -310,7 +421,9 @@ impl Driver for Simulation {
                 let timer = self.timers.pop_first();
                 self.schedule_queue(Kind::Timer);
                 match timer {
-                    Some((ts, timer)) => return Next::Input(KernelInput::Timer { timer, at: Nanos(ts) }),
+                    Some((ts, timer)) => {
+                        return Next::Input(KernelInput::Timer { timer, at: Nanos(ts) });
+                    }
                     None => return Next::End,
                 }
             }

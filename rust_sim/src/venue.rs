@@ -68,6 +68,12 @@ impl SimVenue {
         &self.engine
     }
 
+    /// Whether an order of ours is here. Without one, no record has an answer.
+    #[inline]
+    pub fn has_orders(&self) -> bool {
+        !self.ours.is_empty()
+    }
+
     /// How many records did not fit the book, by kind of [`crate::matching::Anomaly`].
     pub fn anomalies(&self) -> [u64; ANOMALIES] {
         self.anomalies
@@ -75,7 +81,7 @@ impl SimVenue {
 
     /// Applies a recorded row; what it does to ours is appended to `answers`.
     #[inline]
-    pub fn record(&mut self, row: &Row, answers: &mut Vec<Answer>) {
+    pub fn record(&mut self, row: Row<'_>, answers: &mut Vec<Answer>) {
         match row {
             Row::Mbo(row) => self.mbo(row, answers),
             Row::Quote(row) => {

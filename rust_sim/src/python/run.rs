@@ -26,7 +26,7 @@ use crate::matching::{ANOMALIES, Refill, SelfTrade, TimeInForce};
 use crate::order::Order;
 use crate::script::{Replay, Script};
 use crate::simulation::{Alarm, Observation, Simulation};
-use crate::types::{Lots, OrderId, Ticks};
+use crate::types::{Lots, Nanos, OrderId, Ticks};
 use crate::venue::SimVenue;
 
 /// Inputs between two looks at signals: a few milliseconds of work.
@@ -119,9 +119,10 @@ fn currency_money(amounts: Vec<i128>) -> Vec<Money> {
 impl Run {
     /// Sets up a run. `sources` are (instrument, schema code, clock offset in ns); `latency` is (feed, entry,
     /// response) in ns; `fees` is (maker rate, taker rate) in 1e-12 of value and (per lot, per fill) in money units;
-    /// `cash` is one amount in money units for each currency.
+    /// `cash` is one amount in money units for each currency. The strategy is told of nothing that arrives before
+    /// `start_ns`; rows before it build the market that it finds.
     #[new]
-    #[pyo3(signature = (*, instruments, sources, latency, fees, cash, refill_next_event, equity_every_ns, header))]
+    #[pyo3(signature = (*, instruments, sources, latency, fees, cash, refill_next_event, equity_every_ns, start_ns=None, header))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         instruments: Vec<InstrumentRow>,
@@ -131,6 +132,7 @@ impl Run {
         cash: Vec<i128>,
         refill_next_event: bool,
         equity_every_ns: i64,
+        start_ns: Option<i64>,
         header: &str,
     ) -> Self {
         let symbols = instruments.iter().map(|row| row.0.clone()).collect();
@@ -161,11 +163,15 @@ impl Run {
         let refill = if refill_next_event { Refill::NextEvent } else { Refill::Never };
         let venues = vec![SimVenue::new(refill); instruments.len()];
         let count = sources.len();
-        let simulation = Simulation::new(sources, venues, &markets, latency);
+        let mut simulation = Simulation::new(sources, venues, &markets, latency);
         let desk = Desk::new(instruments.clone(), markets, currency_money(cash));
         let fees = Fees { maker_rate: fees.0, taker_rate: fees.1, per_lot: Money(fees.2), per_fill: Money(fees.3) };
         let journal = Journal::new(Vec::new(), count, header);
-        let kernel = Kernel::new(desk, journal, fees, count, equity_every_ns);
+        let mut kernel = Kernel::new(desk, journal, fees, count, equity_every_ns);
+        if let Some(start) = start_ns.map(Nanos) {
+            simulation.look_from(start);
+            kernel.start_at(start);
+        }
         let shared = Shared { desk: Mutex::new(None), symbols, tags: Mutex::new(Vec::new()) };
         let shared = Arc::new(shared);
         Run {
@@ -417,6 +423,12 @@ impl Run {
         }
     }
 
+    /// Whether something reached the strategy: a row or a timer, at its start or later.
+    #[getter]
+    fn has_begun(&self) -> bool {
+        self.kernel.has_begun()
+    }
+
     /// Ends the run: the journal is closed, and views work on what the strategy saw last.
     fn finish(&mut self, py: Python<'_>) -> PyResult<()> {
         if self.finished {
@@ -424,7 +436,8 @@ impl Run {
         }
         self.finished = true;
         let now = self.kernel.desk.now;
-        if self.kernel.journal.inputs() > 0 {
+        self.simulation.catch_up_with_strategy(now);
+        if self.kernel.has_begun() {
             self.kernel.sample(now).map_err(|error| raise(py, "MoneyError", error.to_string()))?;
         }
         self.kernel.journal.end();

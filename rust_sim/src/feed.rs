@@ -107,6 +107,18 @@ pub enum Row<'a> {
     Trade(&'a TradeRow),
 }
 
+impl Row<'_> {
+    /// When it acts at the venue.
+    #[inline]
+    pub(crate) fn ts(self) -> Nanos {
+        match self {
+            Row::Mbo(row) => row.ts,
+            Row::Quote(row) => row.ts,
+            Row::Trade(row) => row.ts,
+        }
+    }
+}
+
 /// What becomes of a row that was handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
@@ -574,6 +586,17 @@ impl Source {
             Rows::Quote(rows) => walk(&rows[first..], from, |row| (row.ts, row.arrival), Row::Quote, before, each),
             Rows::Trade(rows) => walk(&rows[first..], from, |row| (row.ts, row.arrival), Row::Trade, before, each),
         }
+    }
+
+    /// The number of the first row from `from` on that does not act before a time, as `before` says.
+    pub(crate) fn first_not(&self, from: u64, before: impl Fn(Nanos) -> bool) -> u64 {
+        let first = (from - self.base) as usize;
+        let skipped = match &self.rows {
+            Rows::Mbo(rows) => rows[first..].partition_point(|row| before(row.ts)),
+            Rows::Quote(rows) => rows[first..].partition_point(|row| before(row.ts)),
+            Rows::Trade(rows) => rows[first..].partition_point(|row| before(row.ts)),
+        };
+        from + skipped as u64
     }
 
     /// A row that is held.

@@ -5,6 +5,8 @@
 pub(crate) struct Due(u128);
 
 impl Due {
+    /// Before everything.
+    pub(crate) const FIRST: Due = Due(0);
     /// Nothing is due.
     pub(crate) const NEVER: Due = Due(u128::MAX);
 }

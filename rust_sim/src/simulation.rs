@@ -274,39 +274,58 @@ impl Simulation {
         }
     }
 
-    /// Lets a quiet venue act on every row that is due before `limit`.
+    /// Lets a quiet venue act on every row that is due before `limit`. What a later quote makes void is left out.
     fn catch_up(&mut self, instrument: usize, limit: Due) {
+        let void = self.last_quote(instrument, limit);
         let Simulation { sources, acting, venues, scratch, .. } = self;
+        let venue = &mut venues[instrument];
+        let due = |ts: Nanos, at: usize| Kind::Record.due(ts.0, at as u16);
+        if let Some(void) = void
+            && venue.may_skip_all()
+        {
+            for &at in &acting[instrument] {
+                sources[at].acted = sources[at].first_not(sources[at].acted, |ts| due(ts, at) < void);
+            }
+        }
+        let void = void.unwrap_or(Due::FIRST);
         loop {
-            let mut first = (Due::NEVER, usize::MAX);
-            let mut bound = limit;
+            let (mut first, mut first_at, mut bound) = (Due::NEVER, usize::MAX, limit);
             for &at in &acting[instrument] {
                 let source = &sources[at];
                 if source.acted < source.pushed() {
-                    let due = Kind::Record.due(source.ts(source.acted).0, at as u16);
-                    if due < first.0 {
-                        bound = bound.min(first.0);
-                        first = (due, at);
-                    } else {
-                        bound = bound.min(due);
+                    let head = due(source.ts(source.acted), at);
+                    bound = bound.min(head.max(first));
+                    if head < first {
+                        (first, first_at) = (head, at);
                     }
                 }
             }
-            let (due, at) = first;
-            if due >= bound {
+            if first >= limit {
                 return;
             }
-            let venue = &mut venues[instrument];
-            let source = &mut sources[at];
+            let source = &mut sources[first_at];
             source.acted = source.walk(
                 source.acted,
-                |ts, _| Kind::Record.due(ts.0, at as u16) < bound,
+                |ts, _| due(ts, first_at) < bound,
                 |_, row, _| {
-                    venue.record(row, scratch);
+                    if due(row.ts(), first_at) >= void || !venue.may_skip(row) {
+                        venue.record(row, scratch);
+                    }
                     Flow::On
                 },
             );
         }
+    }
+
+    /// When the last quote that is due before `limit` acts.
+    fn last_quote(&self, instrument: usize, limit: Due) -> Option<Due> {
+        let last = |&at: &usize| {
+            let source = &self.sources[at];
+            let due = |ts: Nanos| Kind::Record.due(ts.0, at as u16);
+            let end = source.first_not(source.acted, |ts| due(ts) < limit);
+            (source.schema == Schema::Quotes && end > source.acted).then(|| due(source.ts(end - 1)))
+        };
+        self.acting[instrument].iter().filter_map(last).max()
     }
 
     /// Lets every quiet venue act on all that is due before what is handed out next.

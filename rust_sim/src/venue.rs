@@ -74,6 +74,22 @@ impl SimVenue {
         !self.ours.is_empty()
     }
 
+    /// Whether a row may be left out where a later quote follows before any order of ours does, and none is here.
+    #[inline]
+    pub(crate) fn may_skip(&mut self, row: Row<'_>) -> bool {
+        let some = |price, qty| (qty > Lots::ZERO).then_some(price);
+        match row {
+            Row::Mbo(_) => false,
+            Row::Quote(row) => self.engine.may_skip(some(row.bid, row.bid_qty), some(row.ask, row.ask_qty)),
+            Row::Trade(row) => self.engine.may_skip(Some(row.price), Some(row.price)),
+        }
+    }
+
+    /// Whether every row before the last quote may be left out in that case.
+    pub(crate) fn may_skip_all(&self) -> bool {
+        self.engine.may_skip_all()
+    }
+
     /// How many records did not fit the book, by kind of [`crate::matching::Anomaly`].
     pub fn anomalies(&self) -> [u64; ANOMALIES] {
         self.anomalies

@@ -4,7 +4,7 @@
 //! the back, prints take from the front, and other shrinkage is taken from behind ours first (the risk-averse queue
 //! model: nobody who stood ahead is assumed to have left without need; hftbacktest documents it under that name).
 
-use super::{Anomaly, Event, MatchingEngine, Party, Sink};
+use super::{Anomaly, Event, MatchingEngine, Party, Refill, Sink};
 use crate::book::Marks;
 use crate::ladder::NIL;
 use crate::types::{Family, Lots, OrderId, OwnerId, Side, Ticks};
@@ -54,6 +54,44 @@ impl MatchingEngine {
         if !known {
             self.book.mark_unseen(slot, true);
         }
+    }
+
+    /// Whether a record may be left out: a quote of these prices, or a print at one, where a later quote follows before
+    /// any order does, and none of ours rests. The later quote then leaves the same book, but for what ours have taken:
+    /// the record must lie in front of that, where it cannot change it.
+    pub fn may_skip(&mut self, bid: Option<Ticks>, ask: Option<Ticks>) -> bool {
+        if self.taken.is_empty() && self.places.is_empty() {
+            return true;
+        }
+        if self.refill != Refill::Never || !self.places.is_empty() {
+            return false;
+        }
+        let front = match self.taken.front {
+            Some(front) => front,
+            None => *self.taken.front.insert([self.taken_front(Side::Buy), self.taken_front(Side::Sell)]),
+        };
+        let is_before = |side: Side, price: Option<Ticks>| match front[side as usize] {
+            i64::MAX => true,
+            rank => price.is_some_and(|price| side.rank(price) < rank),
+        };
+        is_before(Side::Buy, bid) && is_before(Side::Sell, ask)
+    }
+
+    /// Whether every record before the last quote may be left out, as [`MatchingEngine::may_skip`] says.
+    pub fn may_skip_all(&self) -> bool {
+        self.taken.is_empty() && self.places.is_empty()
+    }
+
+    fn taken_front(&self, side: Side) -> i64 {
+        let mut at = self.book.best_level(side);
+        while let Some((rank, place)) = at {
+            let level = self.book.level(side, place);
+            if self.book.walk(level.head).any(|slot| self.book.node(slot).marks.is_taken()) {
+                return rank;
+            }
+            at = self.book.level_after(side, rank);
+        }
+        i64::MAX
     }
 
     pub(super) fn record_quote<S: Sink>(&mut self, side: Side, best: Option<(Ticks, Lots)>, sink: &mut S) {

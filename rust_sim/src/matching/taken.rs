@@ -11,13 +11,15 @@ const SIZES_PER_STEP: usize = 256;
 pub(super) struct Taken {
     sizes: Arena<Lots, SIZES_PER_STEP>,
     orders: usize,
+    /// By side, the rank of the best price that holds a taken order; None after a change, until it is asked for.
+    pub(super) front: Option<[i64; 2]>,
     /// Slots to give back at the next event of the record; kept only where the engine refills.
     to_give_back: Vec<u32>,
 }
 
 impl Default for Taken {
     fn default() -> Self {
-        Taken { sizes: Arena::new(), orders: 0, to_give_back: Vec::new() }
+        Taken { sizes: Arena::new(), orders: 0, front: None, to_give_back: Vec::new() }
     }
 }
 
@@ -38,6 +40,7 @@ impl Taken {
 
     /// One more order, or one less, is taken from.
     pub(super) fn count(&mut self, more: bool) {
+        self.front = None;
         if more {
             self.orders += 1;
         } else {
@@ -55,6 +58,7 @@ impl Taken {
 
     pub(super) fn clear(&mut self) {
         self.orders = 0;
+        self.front = None;
         self.to_give_back.clear();
     }
 }

@@ -678,8 +678,13 @@ class Run:
     def has_begun(self) -> bool:
         """Whether something reached the strategy: a row or a timer, at its start or later."""
     def look_ahead(self) -> list[dict[str, Any]]:
-        """What will reach the strategy, as far as the rows pushed so far settle it: for each instrument and clock
-        ("quote" or "trade") a dict of columns, among them `order`, the place in the common order of arrivals.
+        """What will reach the strategy, as far as the rows pushed so far settle it: for each clock of `look_at` a dict of
+        columns. `source` and `row` are there with `places`, `order` with `order`.
+        """
+    def look_at(self, clocks: Sequence[tuple[int, bool, Sequence[str]]], *, places: bool = False, order: bool = False) -> None:
+        """Says what indicators read: for each clock its instrument, whether it moves on prints (else on best prices), and
+        the names of its columns. With `places` the rows tell where they stand in their source, with `order` also where in
+        the common order of arrivals. Rows that no clock reads are dropped as soon as they are delivered.
         """
     def marks(self) -> dict[str, Any]:
         """What each instrument was marked at, once per period and at the end, as columns."""
@@ -744,8 +749,6 @@ class Run:
         """Appends values of an indicator for the rows that `look_ahead` told last."""
     def trades(self) -> dict[str, Any]:
         """Entries and exits paired first in, first out, as columns. Open positions have no exit."""
-    def without_indicators(self) -> None:
-        """Says that no indicator looks ahead, so that rows are dropped as soon as they are delivered."""
 
 @final
 class Side:

@@ -17,6 +17,9 @@ Clock = tuple[int, str]
 """An instrument's number, and what moves: "quote" or "trade"."""
 
 ON_PRINTS = frozenset({"price", "size"})
+TOUCH = ("bid_price", "bid_size", "ask_price", "ask_size")
+COLUMNS = {"quote": TOUCH, "microprice": TOUCH}
+"""What an indicator reads, where that is more than the column it is named after."""
 
 
 class Line(_sim.Cell, LineMath):
@@ -35,7 +38,7 @@ class Line(_sim.Cell, LineMath):
 def columns_of(clock: Mapping[str, Any], on: str) -> tuple[np.ndarray[Any, Any], ...]:
     """The columns that an indicator reads, from what the simulator looked ahead to."""
     if on == "quote":
-        return clock["bid_price"], clock["bid_size"], clock["ask_price"], clock["ask_size"]
+        return tuple(clock[name] for name in TOUCH)
     if on == "microprice":
         bid, bid_size, ask, ask_size = columns_of(clock, "quote")
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -59,6 +62,15 @@ class LookAhead:
         self._clocks: list[Clock] = [
             (symbols.index(line.symbol), "trade" if line.on in ON_PRINTS else "quote") for line in self._lines
         ]
+        needed: dict[Clock, dict[str, None]] = {}
+        for line, clock in zip(self._lines, self._clocks, strict=True):
+            needed.setdefault(clock, {}).update(dict.fromkeys(COLUMNS.get(line.on, (line.on,))))
+        self._seen = list(needed)
+        run.look_at(
+            [(instrument, clock == "trade", list(columns)) for (instrument, clock), columns in needed.items()],
+            places=bool(conditions),
+            order=bool(conditions) and len(needed) > 1,
+        )
         self._runners = [_runner(line, instruments[line.symbol]) for line in self._lines]
         self._conditions = [condition for condition, _ in conditions]
         self._carries: list[Any] = [condition.start for condition in self._conditions]
@@ -72,9 +84,7 @@ class LookAhead:
 
     def advance(self) -> None:
         """Computes what is settled by the rows pushed so far, and hands values and edges to the simulator."""
-        clocks: dict[Clock, Mapping[str, Any]] = {
-            (clock["instrument"], clock["clock"]): clock for clock in self._run.look_ahead()
-        }
+        clocks: dict[Clock, Mapping[str, Any]] = dict(zip(self._seen, self._run.look_ahead(), strict=True))
         values: dict[Line, np.ndarray[Any, Any]] = {}
         for at, (line, clock, runner) in enumerate(zip(self._lines, self._clocks, self._runners, strict=True)):
             values[line] = runner.run(columns_of(clocks[clock], line.on))

@@ -77,6 +77,6 @@ def seat(run: Any, spec: RunSpec, instruments: Mapping[str, Instrument]) -> Seat
         lines = [(line, at, clock == "trade") for line, (at, clock) in zip(bench.lines, ahead.clocks, strict=True)]
         look_ahead = ahead.advance
     else:
-        run.without_indicators()
+        run.look_at([])
     run.set_strategy(strategy.handlers(), [call for _, call in bench.conditions], lines, handles)
     return Seated(strategy, bench, look_ahead, reads)

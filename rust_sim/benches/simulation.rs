@@ -166,7 +166,7 @@ fn run(schemas: &[Schema], columns: &Columns, feed_ns: i64) -> u64 {
     let sources = schemas.iter().map(|&schema| Source::new(0, schema, feed_ns, 0)).collect();
     let latency = Latency { feed_ns, entry_ns: 0, response_ns: 0 };
     let mut simulation = Simulation::new(sources, vec![SimVenue::new(Refill::Never)], &[market()], latency);
-    simulation.look_at_nothing();
+    simulation.look_at(|_| false);
     let desk = Desk::new(vec![CENTS], vec![market()], vec![Money(0)]);
     let journal = Journal::new(Vec::new(), schemas.len(), "{}");
     let mut kernel = Kernel::new(desk, journal, Fees::default(), schemas.len(), 1_000_000_000);

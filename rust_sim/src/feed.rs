@@ -119,6 +119,17 @@ impl Row<'_> {
     }
 }
 
+/// Rows of one source that follow each other, where they are held.
+#[derive(Clone, Copy, Debug)]
+pub enum RowSlice<'a> {
+    /// Of an order feed.
+    Mbo(&'a [MboRow]),
+    /// Of quotes.
+    Quote(&'a [QuoteRow]),
+    /// Of prints.
+    Trade(&'a [TradeRow]),
+}
+
 /// What becomes of a row that was handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
@@ -245,6 +256,18 @@ enum Rows {
     Mbo(Vec<MboRow>),
     Quote(Vec<QuoteRow>),
     Trade(Vec<TradeRow>),
+}
+
+/// How many rows at the front satisfy `before`, which none behind them does. The end is looked for in steps that double:
+/// it is mostly near.
+fn gallop<R>(rows: &[R], before: impl Fn(&R) -> bool) -> usize {
+    let (mut from, mut step) = (0, 1);
+    while from + step <= rows.len() && before(&rows[from + step - 1]) {
+        from += step;
+        step *= 2;
+    }
+    let to = (from + step).min(rows.len());
+    from + rows[from..to].partition_point(before)
 }
 
 #[inline]
@@ -588,15 +611,25 @@ impl Source {
         }
     }
 
-    /// The number of the first row from `from` on that does not act before a time, as `before` says.
-    pub(crate) fn first_not(&self, from: u64, before: impl Fn(Nanos) -> bool) -> u64 {
+    /// The number of the first held row from `from` on whose times (at the venue, at the strategy) are not `before`.
+    pub(crate) fn first_not(&self, from: u64, before: impl Fn(Nanos, Nanos) -> bool) -> u64 {
         let first = (from - self.base) as usize;
         let skipped = match &self.rows {
-            Rows::Mbo(rows) => rows[first..].partition_point(|row| before(row.ts)),
-            Rows::Quote(rows) => rows[first..].partition_point(|row| before(row.ts)),
-            Rows::Trade(rows) => rows[first..].partition_point(|row| before(row.ts)),
+            Rows::Mbo(rows) => gallop(&rows[first..], |row| before(row.ts, row.arrival)),
+            Rows::Quote(rows) => gallop(&rows[first..], |row| before(row.ts, row.arrival)),
+            Rows::Trade(rows) => gallop(&rows[first..], |row| before(row.ts, row.arrival)),
         };
         from + skipped as u64
+    }
+
+    /// The held rows with numbers from `from` to before `to`.
+    pub(crate) fn slice(&self, from: u64, to: u64) -> RowSlice<'_> {
+        let range = (from - self.base) as usize..(to - self.base) as usize;
+        match &self.rows {
+            Rows::Mbo(rows) => RowSlice::Mbo(&rows[range]),
+            Rows::Quote(rows) => RowSlice::Quote(&rows[range]),
+            Rows::Trade(rows) => RowSlice::Trade(&rows[range]),
+        }
     }
 
     /// A row that is held.

@@ -128,12 +128,18 @@ impl<S: Storage> Journal<S> {
     /// A row was delivered.
     #[inline]
     pub fn row(&mut self, source: u16, row: u64) {
-        self.inputs += 1;
+        self.rows(source, row, 1);
+    }
+
+    /// Rows of a source were delivered that follow each other.
+    #[inline]
+    pub fn rows(&mut self, source: u16, first: u64, count: u64) {
+        self.inputs += count;
         let pending = &mut self.rows[source as usize];
         if pending.1 == 0 {
-            pending.0 = row;
+            pending.0 = first;
         }
-        pending.1 += 1;
+        pending.1 += count;
         self.rows_pending = true;
     }
 

@@ -7,7 +7,7 @@ use crate::account::{Money, MoneyOverflow};
 use crate::answer::{Answer, AnswerKind};
 use crate::command::Command;
 use crate::desk::{Desk, EquitySample};
-use crate::feed::{Flow, Row};
+use crate::feed::{Flow, Row, RowSlice};
 use crate::fees::Fees;
 use crate::journal::{Journal, Storage};
 use crate::market::Changed;
@@ -28,6 +28,23 @@ pub struct Arrival<'a> {
     pub at: Nanos,
     /// The row.
     pub row: Row<'a>,
+}
+
+/// Rows of one source that reach a strategy which is not woken for them.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch<'a> {
+    /// Which source.
+    pub source: u16,
+    /// Its instrument.
+    pub instrument: u16,
+    /// Number of the first row in its source.
+    pub first: u64,
+    /// How many rows.
+    pub count: u64,
+    /// When the last one arrives.
+    pub last: Nanos,
+    /// The rows.
+    pub rows: RowSlice<'a>,
 }
 
 /// One input of the kernel that is not a row.
@@ -85,6 +102,12 @@ pub trait Driver {
     /// What comes next in the total order. Rows go to `take`, one after the other, until it stops: most of them wake
     /// nobody, and so need not leave the driver's loop one by one.
     fn next(&mut self, take: impl FnMut(&Arrival<'_>) -> Flow) -> Next;
+    /// Hands over, source by source, the rows that arrive before `until`, before anything that is not a row, and before the
+    /// row `edge` of any source: nobody looks while they arrive, so that only what they leave behind counts. Returns
+    /// whether the driver can do that now.
+    fn sweep(&mut self, _until: Nanos, _edge: impl Fn(u16) -> u64, _take: impl FnMut(&Stretch<'_>)) -> bool {
+        false
+    }
     /// Takes a command that leaves at `now`.
     fn send(&mut self, now: Nanos, command: &Command);
 }
@@ -312,8 +335,13 @@ impl<S: Storage> Kernel<S> {
         most: u64,
     ) -> Result<Progress, KernelError> {
         let wants = strategy.wants();
+        let sees_rows = wants.trades || wants.quotes || wants.books;
         let mut left = most;
         while left > 0 {
+            let swept = self.begun && !sees_rows && self.sweep(driver, &mut left);
+            if left == 0 {
+                break;
+            }
             let mut start = None;
             let mut seen = None;
             let mut failed = None;
@@ -341,7 +369,8 @@ impl<S: Storage> Kernel<S> {
                     }
                 }
                 left -= 1;
-                if left > 0 { Flow::On } else { Flow::Stop }
+                // After the row that ended a sweep, the next one may begin.
+                if left > 0 && !swept { Flow::On } else { Flow::Stop }
             });
             if let Some(error) = failed {
                 return Err(error.into());
@@ -378,6 +407,19 @@ impl<S: Storage> Kernel<S> {
         self.begun = true;
         self.desk.now = now;
         self.wake(driver, strategy, Wake::Start)
+    }
+
+    /// Takes what nobody is woken for.
+    fn sweep<D: Driver>(&mut self, driver: &mut D, left: &mut u64) -> bool {
+        let Kernel { desk, journal, edges, next_sample, .. } = self;
+        let edge = |source: u16| edges[source as usize].front().map_or(u64::MAX, |&(row, _)| row);
+        driver.sweep(Nanos(*next_sample), edge, |stretch| {
+            let &Stretch { source, instrument, first, count, last, rows } = stretch;
+            journal.rows(source, first, count);
+            desk.markets[instrument as usize].apply_all(rows);
+            desk.now = desk.now.max(last);
+            *left = left.saturating_sub(count);
+        })
     }
 
     /// A row before the start: the strategy will find the market that it left.

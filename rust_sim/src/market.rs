@@ -1,7 +1,7 @@
 //! The market as a strategy sees it: the record in the order of its arrival, without the strategy's own orders.
 
 use crate::book::{Book, PriceLevel};
-use crate::feed::{Action, LAST, MboRow, Row, SNAPSHOT};
+use crate::feed::{Action, LAST, MboRow, Row, RowSlice, SNAPSHOT};
 use crate::matching::{Event, Input, MatchingEngine, RecordInput, Sink};
 use crate::types::{Lots, Nanos, Side, Ticks};
 
@@ -113,6 +113,25 @@ impl Market {
         self.quote_rows += u64::from(changed.quote);
         self.trade_rows += u64::from(changed.trade);
         changed
+    }
+
+    /// Applies rows that nobody is woken for. Of quotes and of prints only the last can be seen afterwards.
+    pub fn apply_all(&mut self, rows: RowSlice<'_>) {
+        match rows {
+            RowSlice::Mbo(rows) => rows.iter().for_each(|row| _ = self.apply(Row::Mbo(row))),
+            RowSlice::Quote(rows) => {
+                if let Some((last, before)) = rows.split_last() {
+                    self.quote_rows += before.len() as u64;
+                    self.apply(Row::Quote(last));
+                }
+            }
+            RowSlice::Trade(rows) => {
+                if let Some((last, before)) = rows.split_last() {
+                    self.trade_rows += before.len() as u64;
+                    self.apply(Row::Trade(last));
+                }
+            }
+        }
     }
 
     #[inline]

@@ -75,9 +75,10 @@ impl Merge {
         }
     }
 
-    /// Whether nothing is due in a queue.
-    pub(crate) fn is_never(&self, queue: usize) -> bool {
-        self.heads[queue] == Due::NEVER
+    /// When the head of a queue is due.
+    #[inline]
+    pub(crate) fn due(&self, queue: usize) -> Due {
+        self.heads[queue]
     }
 
     /// When the first of all other queues is due.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::answer::Answer;
 use crate::command::{Command, CommandKind};
 use crate::feed::{Flow, Schema, Source};
-use crate::kernel::{Arrival, Driver, KernelInput, Next};
+use crate::kernel::{Arrival, Driver, KernelInput, Next, Stretch};
 use crate::latency::Latency;
 use crate::market::{Market, Print, Touch};
 use crate::merge::{Due, Kind, Merge};
@@ -58,6 +58,9 @@ pub struct Simulation {
     acting: Vec<Vec<usize>>,
     venues: Vec<SimVenue>,
     quiet: Vec<bool>,
+    /// Whether no two sources of an instrument write the same part of its market: then the order among them is lost on
+    /// whoever looks later.
+    apart: bool,
     latency: Latency,
     merge: Merge,
     at_venue: VecDeque<(i64, Command)>,
@@ -80,6 +83,12 @@ fn acts(sources: &[Source], at: usize) -> bool {
         || !sources.iter().any(|other| other.instrument == sources[at].instrument && names_orders(other))
 }
 
+/// Whether two sources never write the same part of a market.
+fn are_apart(one: &Source, other: &Source) -> bool {
+    let names_orders = one.schema == Schema::Mbo || other.schema == Schema::Mbo;
+    one.instrument != other.instrument || !names_orders && one.schema != other.schema
+}
+
 impl Simulation {
     /// A world of sources and venues, one venue for each instrument. `markets` are the empty views that the strategy
     /// starts with.
@@ -91,6 +100,7 @@ impl Simulation {
         let mut simulation = Simulation {
             acting: (0..venues.len()).map(of).collect(),
             quiet: vec![true; venues.len()],
+            apart: (1..sources.len()).all(|at| sources[..at].iter().all(|other| are_apart(&sources[at], other))),
             venues,
             latency,
             merge: Merge::new(sources.len() * 2 + 3),
@@ -151,18 +161,27 @@ impl Simulation {
         self.schedule(source as usize);
     }
 
-    /// Indicators do not run: rows need not be kept for them.
-    pub fn look_at_nothing(&mut self) {
+    /// Says which sources indicators look at. Rows of the others need not be kept for them.
+    pub fn look_at(&mut self, is_seen: impl Fn(&Source) -> bool) {
         for source in &mut self.sources {
-            source.looked = u64::MAX;
+            if !is_seen(source) {
+                source.looked = u64::MAX;
+            }
         }
+    }
+
+    /// How many rows indicators have not looked at, of all sources that they look at.
+    pub fn unseen(&self) -> usize {
+        self.sources.iter().map(|source| source.pushed().saturating_sub(source.looked) as usize).sum()
     }
 
     /// What will reach the strategy, in that order, as far as it is settled by the rows pushed so far, and was not told
     /// before.
     pub fn look_ahead(&mut self, mut observe: impl FnMut(Observed)) {
-        let open = self.sources.iter().filter(|source| !source.ended);
-        let settled = open.map(|source| source.reached().0).min().unwrap_or(i64::MAX);
+        // Among several sources, what one of them may still bring first is waited for.
+        let looked_at = self.sources.iter().filter(|source| source.looked != u64::MAX);
+        let open = looked_at.clone().filter(|source| !source.ended).map(|source| source.reached().0);
+        let settled = if looked_at.count() > 1 { open.min().unwrap_or(i64::MAX) } else { i64::MAX };
         loop {
             // The source whose next row arrives first, and the arrival that its rows must not pass.
             let never = (i64::MAX, usize::MAX);
@@ -284,7 +303,7 @@ impl Simulation {
             && venue.may_skip_all()
         {
             for &at in &acting[instrument] {
-                sources[at].acted = sources[at].first_not(sources[at].acted, |ts| due(ts, at) < void);
+                sources[at].acted = sources[at].first_not(sources[at].acted, |ts, _| due(ts, at) < void);
             }
         }
         let void = void.unwrap_or(Due::FIRST);
@@ -322,7 +341,7 @@ impl Simulation {
         let last = |&at: &usize| {
             let source = &self.sources[at];
             let due = |ts: Nanos| Kind::Record.due(ts.0, at as u16);
-            let end = source.first_not(source.acted, |ts| due(ts) < limit);
+            let end = source.first_not(source.acted, |ts, _| due(ts) < limit);
             (source.schema == Schema::Quotes && end > source.acted).then(|| due(source.ts(end - 1)))
         };
         self.acting[instrument].iter().filter_map(last).max()
@@ -396,6 +415,37 @@ impl Simulation {
 }
 
 impl Driver for Simulation {
+    fn sweep(&mut self, until: Nanos, edge: impl Fn(u16) -> u64, mut take: impl FnMut(&Stretch<'_>)) -> bool {
+        if !self.apart || !self.quiet.iter().all(|&quiet| quiet) {
+            return false;
+        }
+        let count = self.sources.len();
+        let mut limit = Kind::Delivery.due(until.0, 0);
+        for queue in (0..count).chain(count * 2..count * 2 + 3) {
+            limit = limit.min(self.merge.due(queue));
+        }
+        for (at, source) in self.sources.iter().enumerate() {
+            let edge = edge(at as u16);
+            if edge < source.pushed() {
+                limit = limit.min(Kind::Delivery.due(source.arrival(edge.max(source.delivered)).0, at as u16));
+            }
+        }
+        for at in 0..count {
+            if self.merge.due(count + at) >= limit {
+                continue;
+            }
+            let source = &mut self.sources[at];
+            let first = source.delivered;
+            let is_before = |_, arrival: Nanos| Kind::Delivery.due(arrival.0, at as u16) < limit;
+            let end = source.first_not(first, is_before);
+            source.delivered = end;
+            let (last, rows) = (source.arrival(end - 1), source.slice(first, end));
+            take(&Stretch { source: at as u16, instrument: source.instrument, first, count: end - first, last, rows });
+            self.schedule_delivery(at);
+        }
+        true
+    }
+
     #[inline]
     fn next(&mut self, mut take: impl FnMut(&Arrival<'_>) -> Flow) -> Next {
         self.immediate = None;
@@ -434,7 +484,7 @@ impl Driver for Simulation {
                 }
             } else {
                 // A timer behind the end of the data never rings, nor do those after it: nothing else can happen any more.
-                if (0..queue).all(|other| self.merge.is_never(other)) {
+                if (0..queue).all(|other| self.merge.due(other) == Due::NEVER) {
                     self.timers.clear();
                 }
                 let timer = self.timers.pop_first();

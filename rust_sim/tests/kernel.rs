@@ -855,6 +855,40 @@ proptest::proptest! {
     }
 
     #[test]
+    fn rows_that_wake_nobody_are_taken_together_and_nobody_can_tell(seed in proptest::prelude::any::<u64>()) {
+        let mut world = chance::world(seed);
+        let mut some = chance::Chance::new(seed ^ 5);
+        for source in 0..world.feeds.len() {
+            for row in 0..world.feeds[source].lines.len() {
+                if some.below(8) == 0 {
+                    world.edges.push((source as u16, row as u64, 1));
+                }
+            }
+        }
+        let play = |sees_rows: bool, rows: usize| {
+            let mut chance = chance::Chance::new(seed ^ 9);
+            let mut log = Vec::new();
+            let act = |desk: &mut Desk, wake: Wake<'_>| {
+                let seen: Vec<_> = desk.markets.iter().map(|market| (market.bid, market.ask, market.last)).collect();
+                let count: Vec<_> = desk.markets.iter().map(|market| (market.quote_rows, market.trade_rows)).collect();
+                log.push(format!("{} {wake:?} {seen:?} {count:?}", desk.now));
+                chance::act(&mut chance, desk, &wake);
+            };
+            let played = world.play_in_chunks(&mut world::OnEdges { sees_rows, act }, |_| rows);
+            (log, played)
+        };
+        let (log, played) = play(true, usize::MAX);
+        for rows in [1, 5, usize::MAX] {
+            let (other, blind) = play(false, rows);
+            let difference = log.iter().zip(&other).find(|(one, other)| one != other);
+            assert_eq!((difference, other.len()), (None, log.len()));
+            assert_eq!(blind.journal(), played.journal());
+            assert_eq!(blind.kernel.equity, played.kernel.equity);
+            assert_eq!(blind.kernel.marks, played.kernel.marks);
+        }
+    }
+
+    #[test]
     fn what_a_strategy_does_never_changes_what_it_sees(seed in proptest::prelude::any::<u64>()) {
         let world = chance::world(seed);
         let busy = play_by_chance(&world, seed, |_| usize::MAX);

@@ -98,7 +98,7 @@ def stand_in(columns: Columns, life: Life, tick: float) -> list[Fill]:
         equity_every_ns=86_400 * 10**9,
         header="{}",
     )
-    run.without_indicators()
+    run.look_at([])
     run.set_script([(0, row, kind, 1, side, limit, size) for row, (_, kind, size) in zip(rows, steps, strict=True)])
     assert run.advance() == 0
     names = ("ts_event", "ts_recv", "action", "side", "price", "size", "order_id")

@@ -59,6 +59,7 @@ def touches(catalog: cift.Catalog) -> np.ndarray[Any, Any]:
     """Best ask, size, best bid, size after each message, in LOBSTER's units, from the engine."""
     view = catalog.ticks("AAPL.XNAS", "2012-06-21")
     run = simulator(RunSpec(view, Idle))
+    run.look_at([(0, False, ["bid_price", "bid_size", "ask_price", "ask_size"])], places=True)
     for chunk in view.feeds[0].chunks(None):
         push(run, 0, chunk)
     run.end_source(0)

@@ -12,6 +12,7 @@ use crate::instrument::Instrument;
 use crate::kernel::Fill;
 use crate::market::{Print, Touch};
 use crate::order::Order;
+use crate::simulation::{Observation, Observed};
 use crate::stats::{Leg, RoundTrip, pair_fifo};
 use crate::types::{Lots, Nanos};
 
@@ -42,88 +43,131 @@ fn time(ts: Option<Nanos>) -> i64 {
     ts.map_or(NO_TIME, |ts| ts.0)
 }
 
-/// Where rows that were looked at stand: in the common order of arrivals, and in their source.
-#[derive(Default)]
-pub(crate) struct PlaceColumns {
-    order: Vec<i64>,
-    source: Vec<u16>,
-    row: Vec<u64>,
+/// What an indicator may read of a row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Field {
+    BidPrice,
+    BidSize,
+    AskPrice,
+    AskSize,
+    Mid,
+    Spread,
+    Price,
+    Size,
 }
 
-impl PlaceColumns {
-    pub(crate) fn push(&mut self, order: i64, source: u16, row: u64) {
-        self.order.push(order);
-        self.source.push(source);
-        self.row.push(row);
-    }
+const FIELDS: [(&str, Field); 8] = [
+    ("bid_price", Field::BidPrice),
+    ("bid_size", Field::BidSize),
+    ("ask_price", Field::AskPrice),
+    ("ask_size", Field::AskSize),
+    ("mid", Field::Mid),
+    ("spread", Field::Spread),
+    ("price", Field::Price),
+    ("size", Field::Size),
+];
 
-    fn into_dict(self, py: Python<'_>, instrument: usize, clock: &str) -> PyResult<Py<PyDict>> {
-        let dict = PyDict::new(py);
-        dict.set_item("instrument", instrument)?;
-        dict.set_item("clock", clock)?;
-        dict.set_item("order", PyArray1::from_vec(py, self.order))?;
-        dict.set_item("source", PyArray1::from_vec(py, self.source))?;
-        dict.set_item("row", PyArray1::from_vec(py, self.row))?;
-        Ok(dict.unbind())
-    }
-}
-
-/// Best prices and sizes over the rows at which one of them changed.
-#[derive(Default)]
-pub(crate) struct TouchColumns {
-    pub(crate) place: PlaceColumns,
-    bid_price: Vec<f64>,
-    bid_size: Vec<f64>,
-    ask_price: Vec<f64>,
-    ask_size: Vec<f64>,
-    mid: Vec<f64>,
-    spread: Vec<f64>,
-}
-
-impl TouchColumns {
-    pub(crate) fn push(&mut self, instrument: &Instrument, bid: Touch, ask: Touch) {
+impl Field {
+    #[inline]
+    fn of_touch(self, instrument: &Instrument, bid: Touch, ask: Touch) -> f64 {
         let (tick, lot) = (instrument.tick, instrument.lot);
         let price = |touch: Touch| touch.map_or(f64::NAN, |(price, _)| tick.value(price.0));
         let size = |touch: Touch| touch.map_or(0.0, |(_, qty)| lot.value(qty.0));
-        self.bid_price.push(price(bid));
-        self.bid_size.push(size(bid));
-        self.ask_price.push(price(ask));
-        self.ask_size.push(size(ask));
-        self.spread.push(or_nan(bid.zip(ask).map(|(bid, ask)| tick.value(ask.0.0 - bid.0.0))));
-        self.mid.push(or_nan(bid.zip(ask).map(|(bid, ask)| half_ticks(tick, bid.0.0 + ask.0.0))));
+        let both = bid.zip(ask).map(|(bid, ask)| (bid.0.0, ask.0.0));
+        match self {
+            Field::BidPrice => price(bid),
+            Field::BidSize => size(bid),
+            Field::AskPrice => price(ask),
+            Field::AskSize => size(ask),
+            Field::Mid => or_nan(both.map(|(bid, ask)| half_ticks(tick, bid + ask))),
+            Field::Spread => or_nan(both.map(|(bid, ask)| tick.value(ask - bid))),
+            Field::Price | Field::Size => f64::NAN,
+        }
     }
 
-    pub(crate) fn into_dict(self, py: Python<'_>, instrument: usize) -> PyResult<Py<PyDict>> {
-        let dict = self.place.into_dict(py, instrument, "quote")?;
-        let columns = dict.bind(py);
-        columns.set_item("bid_price", PyArray1::from_vec(py, self.bid_price))?;
-        columns.set_item("bid_size", PyArray1::from_vec(py, self.bid_size))?;
-        columns.set_item("ask_price", PyArray1::from_vec(py, self.ask_price))?;
-        columns.set_item("ask_size", PyArray1::from_vec(py, self.ask_size))?;
-        columns.set_item("mid", PyArray1::from_vec(py, self.mid))?;
-        columns.set_item("spread", PyArray1::from_vec(py, self.spread))?;
-        Ok(dict)
+    #[inline]
+    fn of_print(self, instrument: &Instrument, print: &Print) -> f64 {
+        match self {
+            Field::Price => instrument.tick.value(print.price.0),
+            Field::Size => instrument.lot.value(print.qty.0),
+            _ => f64::NAN,
+        }
     }
 }
 
-/// Prints.
-#[derive(Default)]
-pub(crate) struct PrintColumns {
-    pub(crate) place: PlaceColumns,
-    price: Vec<f64>,
-    size: Vec<f64>,
+/// What indicators read of one instrument: of its best prices, or of its prints. Its columns hold the rows that were
+/// looked at last.
+pub(crate) struct Clock {
+    pub(crate) instrument: u16,
+    pub(crate) on_prints: bool,
+    columns: Vec<(&'static str, Field, Vec<f64>)>,
+    /// Where the rows stand in their source, and in the common order of arrivals; None where nobody asks.
+    places: Option<(Vec<u16>, Vec<u64>)>,
+    order: Option<Vec<i64>>,
 }
 
-impl PrintColumns {
-    pub(crate) fn push(&mut self, instrument: &Instrument, print: &Print) {
-        self.price.push(instrument.tick.value(print.price.0));
-        self.size.push(instrument.lot.value(print.qty.0));
+impl Clock {
+    /// A clock of the named columns; None where a name is not known.
+    pub(crate) fn new(instrument: u16, on_prints: bool, names: &[String], places: bool, order: bool) -> Option<Self> {
+        let column = |wanted: &String| {
+            FIELDS.iter().find(|(name, _)| name == wanted).map(|&(name, field)| (name, field, Vec::new()))
+        };
+        Some(Clock {
+            instrument,
+            on_prints,
+            columns: names.iter().map(column).collect::<Option<_>>()?,
+            places: places.then(Default::default),
+            order: order.then(Vec::new),
+        })
     }
 
-    pub(crate) fn into_dict(self, py: Python<'_>, instrument: usize) -> PyResult<Py<PyDict>> {
-        let dict = self.place.into_dict(py, instrument, "trade")?;
-        dict.bind(py).set_item("price", PyArray1::from_vec(py, self.price))?;
-        dict.bind(py).set_item("size", PyArray1::from_vec(py, self.size))?;
+    /// Makes room for rows to come.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.columns.iter_mut().for_each(|(_, _, values)| values.reserve_exact(rows));
+        if let Some((sources, numbers)) = &mut self.places {
+            sources.reserve_exact(rows);
+            numbers.reserve_exact(rows);
+        }
+    }
+
+    /// Notes what was seen, where it is for this clock.
+    #[inline]
+    pub(crate) fn push(&mut self, instrument: &Instrument, seen: &Observed, order: i64) {
+        match (seen.what, self.on_prints) {
+            (Observation::Touch(bid, ask), false) => {
+                for (_, field, values) in &mut self.columns {
+                    values.push(field.of_touch(instrument, bid, ask));
+                }
+            }
+            (Observation::Print(print), true) => {
+                for (_, field, values) in &mut self.columns {
+                    values.push(field.of_print(instrument, &print));
+                }
+            }
+            _ => return,
+        }
+        if let Some((sources, numbers)) = &mut self.places {
+            sources.push(seen.source);
+            numbers.push(seen.row);
+        }
+        if let Some(orders) = &mut self.order {
+            orders.push(order);
+        }
+    }
+
+    /// Hands out what was noted, and begins anew.
+    pub(crate) fn take<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (name, _, values) in &mut self.columns {
+            dict.set_item(*name, PyArray1::from_vec(py, std::mem::take(values)))?;
+        }
+        if let Some((sources, numbers)) = &mut self.places {
+            dict.set_item("source", PyArray1::from_vec(py, std::mem::take(sources)))?;
+            dict.set_item("row", PyArray1::from_vec(py, std::mem::take(numbers)))?;
+        }
+        if let Some(orders) = &mut self.order {
+            dict.set_item("order", PyArray1::from_vec(py, std::mem::take(orders)))?;
+        }
         Ok(dict)
     }
 }

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use super::cell::{Cell, Line};
-use super::columns::{PrintColumns, TouchColumns, array, fills_columns, orders_columns, symbols, trades_columns};
+use super::columns::{Clock, array, fills_columns, orders_columns, symbols, trades_columns};
 use super::desk::{Handle, Shared, half_ticks, money};
 use super::dispatch::{Handlers, PyStrategy};
 use super::errors::raise;
@@ -25,7 +25,7 @@ use crate::market::Market;
 use crate::matching::{ANOMALIES, Refill, SelfTrade, TimeInForce};
 use crate::order::Order;
 use crate::script::{Replay, Script};
-use crate::simulation::{Alarm, Observation, Simulation};
+use crate::simulation::{Alarm, Simulation};
 use crate::types::{Lots, Nanos, OrderId, Ticks};
 use crate::venue::SimVenue;
 
@@ -66,6 +66,8 @@ pub(crate) struct Run {
     instruments: Vec<Instrument>,
     shared: Arc<Shared>,
     decider: Decider,
+    /// What indicators look at.
+    clocks: Vec<Clock>,
     /// `on_stop` has run.
     stopped: bool,
     /// The journal is closed and the desk is with the handles.
@@ -180,6 +182,7 @@ impl Run {
             instruments,
             shared,
             decider: Decider::Nobody,
+            clocks: Vec::new(),
             stopped: false,
             finished: false,
             open_at_end: Vec::new(),
@@ -261,9 +264,27 @@ impl Run {
         Ok(())
     }
 
-    /// Says that no indicator looks ahead, so that rows are dropped as soon as they are delivered.
-    fn without_indicators(&mut self) {
-        self.simulation.look_at_nothing();
+    /// Says what indicators read: for each clock its instrument, whether it moves on prints (else on best prices), and
+    /// the names of its columns. With `places` the rows tell where they stand in their source, with `order` also where in
+    /// the common order of arrivals. Rows that no clock reads are dropped as soon as they are delivered.
+    #[pyo3(signature = (clocks, *, places=false, order=false))]
+    fn look_at(
+        &mut self,
+        py: Python<'_>,
+        clocks: Vec<(u16, bool, Vec<String>)>,
+        places: bool,
+        order: bool,
+    ) -> PyResult<()> {
+        let unknown = |names: &[String]| raise(py, "UnknownName", format!("no column of {names:?} may be looked at"));
+        let make = |(instrument, on_prints, names): &(u16, bool, Vec<String>)| {
+            Clock::new(*instrument, *on_prints, names, places, order).ok_or_else(|| unknown(names))
+        };
+        self.clocks = clocks.iter().map(make).collect::<PyResult<_>>()?;
+        self.simulation.look_at(|source| {
+            let other = |clock: &Clock| if clock.on_prints { Schema::Quotes } else { Schema::Trades };
+            self.clocks.iter().any(|clock| clock.instrument == source.instrument && source.schema != other(clock))
+        });
+        Ok(())
     }
 
     /// Appends a chunk of an order feed to a source.
@@ -354,34 +375,20 @@ impl Run {
         self.simulation.end(source);
     }
 
-    /// What will reach the strategy, as far as the rows pushed so far settle it: for each instrument and clock
-    /// ("quote" or "trade") a dict of columns, among them `order`, the place in the common order of arrivals.
-    fn look_ahead(&mut self, py: Python<'_>) -> PyResult<Vec<Py<PyDict>>> {
-        let count = self.instruments.len();
-        let mut touches: Vec<TouchColumns> = (0..count).map(|_| TouchColumns::default()).collect();
-        let mut prints: Vec<PrintColumns> = (0..count).map(|_| PrintColumns::default()).collect();
+    /// What will reach the strategy, as far as the rows pushed so far settle it: for each clock of `look_at` a dict of
+    /// columns. `source` and `row` are there with `places`, `order` with `order`.
+    fn look_ahead<'py>(&mut self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let Run { clocks, simulation, instruments, .. } = self;
+        let unseen = simulation.unseen();
+        clocks.iter_mut().for_each(|clock| clock.reserve(unseen));
         let mut order = 0;
-        let instruments = &self.instruments;
-        self.simulation.look_ahead(|seen| {
-            let at = seen.instrument as usize;
-            match seen.what {
-                Observation::Touch(bid, ask) => {
-                    touches[at].place.push(order, seen.source, seen.row);
-                    touches[at].push(&instruments[at], bid, ask);
-                }
-                Observation::Print(print) => {
-                    prints[at].place.push(order, seen.source, seen.row);
-                    prints[at].push(&instruments[at], &print);
-                }
+        simulation.look_ahead(|seen| {
+            for clock in clocks.iter_mut().filter(|clock| clock.instrument == seen.instrument) {
+                clock.push(&instruments[seen.instrument as usize], &seen, order);
             }
             order += 1;
         });
-        let mut clocks = Vec::with_capacity(count * 2);
-        for (at, (touch, print)) in touches.into_iter().zip(prints).enumerate() {
-            clocks.push(touch.into_dict(py, at)?);
-            clocks.push(print.into_dict(py, at)?);
-        }
-        Ok(clocks)
+        clocks.iter_mut().map(|clock| clock.take(py)).collect()
     }
 
     /// Appends values of an indicator for the rows that `look_ahead` told last.

@@ -190,6 +190,8 @@ pub struct World {
     pub latency: Latency,
     pub fees: Fees,
     pub refill: Refill,
+    /// Where conditions turn true: source, row and number of the condition, rows of a source in order.
+    pub edges: Vec<(u16, u64, u32)>,
 }
 
 /// What a run left behind.
@@ -280,6 +282,9 @@ impl World {
         let desk = Desk::new(vec![INSTRUMENT; count], markets, vec![CASH]);
         let journal = Journal::new(Vec::new(), self.feeds.len(), "{}");
         let mut kernel = Kernel::new(desk, journal, self.fees, self.feeds.len(), 1_000);
+        for &(source, row, condition) in &self.edges {
+            kernel.add_edges(source, [(row, condition)]);
+        }
         let mut ahead = Vec::new();
         let mut at = vec![0_usize; self.feeds.len()];
         let mut stopped = false;
@@ -326,6 +331,26 @@ impl<F: FnMut(&mut Desk, Wake<'_>) -> Result<(), Halt>> Strategy for Plan<F> {
 
     fn wake(&mut self, desk: &mut Box<Desk>, wake: Wake<'_>) -> Result<(), Halt> {
         (self.0)(desk, wake)
+    }
+}
+
+/// A strategy made of one function that is woken for conditions, orders, fills and timers, and sees rows or does not.
+pub struct OnEdges<F> {
+    pub sees_rows: bool,
+    pub act: F,
+}
+
+impl<F: FnMut(&mut Desk, Wake<'_>)> Strategy for OnEdges<F> {
+    fn wants(&self) -> Wants {
+        let rows = self.sees_rows;
+        Wants { trades: rows, quotes: rows, books: rows, orders: true, fills: true }
+    }
+
+    fn wake(&mut self, desk: &mut Box<Desk>, wake: Wake<'_>) -> Result<(), Halt> {
+        if !matches!(wake, Wake::Trade(_) | Wake::Quote(_) | Wake::Book(_)) {
+            (self.act)(desk, wake);
+        }
+        Ok(())
     }
 }
 

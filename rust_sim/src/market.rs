@@ -1,7 +1,7 @@
 //! The market as a strategy sees it: the record in the order of its arrival, without the strategy's own orders.
 
 use crate::book::{Book, PriceLevel};
-use crate::feed::{Action, LAST, MboRow, Row, RowSlice, SNAPSHOT};
+use crate::feed::{Action, LAST, MboRow, QuoteRow, Row, RowSlice, SNAPSHOT, TradeRow};
 use crate::matching::{Event, Input, MatchingEngine, RecordInput, Sink};
 use crate::types::{Lots, Nanos, Side, Ticks};
 
@@ -72,6 +72,26 @@ pub(crate) fn book_input(row: &MboRow) -> Option<RecordInput> {
     }
 }
 
+impl QuoteRow {
+    /// What the row shows of a side.
+    #[inline]
+    pub(crate) fn touch(&self, side: Side) -> Touch {
+        let (price, qty) = match side {
+            Side::Buy => (self.bid, self.bid_qty),
+            Side::Sell => (self.ask, self.ask_qty),
+        };
+        (qty > Lots::ZERO).then_some((price, qty))
+    }
+}
+
+impl TradeRow {
+    #[inline]
+    pub(crate) fn print(&self) -> Print {
+        let &TradeRow { price, exact, qty, aggressor, .. } = self;
+        Print { price, exact, qty, aggressor }
+    }
+}
+
 impl Market {
     /// A view of a feed that shows every order.
     pub fn of_orders() -> Self {
@@ -100,13 +120,13 @@ impl Market {
                 }
             }
             Row::Quote(row) => {
-                self.bid = (row.bid_qty > Lots::ZERO).then_some((row.bid, row.bid_qty));
-                self.ask = (row.ask_qty > Lots::ZERO).then_some((row.ask, row.ask_qty));
+                self.bid = row.touch(Side::Buy);
+                self.ask = row.touch(Side::Sell);
                 changed.quote = true;
                 changed.book = true;
             }
             Row::Trade(row) => {
-                self.last = Some(Print { price: row.price, exact: row.exact, qty: row.qty, aggressor: row.aggressor });
+                self.last = Some(row.print());
                 changed.trade = true;
             }
         }

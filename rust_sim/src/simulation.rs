@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::answer::Answer;
 use crate::command::{Command, CommandKind};
-use crate::feed::{Flow, Schema, Source};
+use crate::feed::{Flow, Row, Schema, Source};
 use crate::kernel::{Arrival, Driver, KernelInput, Next, Stretch};
 use crate::latency::Latency;
 use crate::market::{Market, Print, Touch};
 use crate::merge::{Due, Kind, Merge};
-use crate::types::Nanos;
+use crate::types::{Nanos, Side};
 use crate::venue::SimVenue;
 
 /// A row that indicators move on.
@@ -204,18 +204,24 @@ impl Simulation {
                 looked,
                 |_, arrival| is_next(arrival.0),
                 |number, row, arrival| {
-                    let changed = market.apply(row);
-                    if arrival < *start {
-                        return Flow::On;
-                    }
-                    let seen = |what| Observed { source: at as u16, instrument, row: number, what };
-                    if changed.trade
-                        && let Some(print) = market.last
-                    {
-                        observe(seen(Observation::Print(print)));
-                    }
-                    if changed.quote {
-                        observe(seen(Observation::Touch(market.bid, market.ask)));
+                    let mut see = |what| {
+                        if arrival >= *start {
+                            observe(Observed { source: at as u16, instrument, row: number, what });
+                        }
+                    };
+                    match row {
+                        Row::Mbo(_) => {
+                            let changed = market.apply(row);
+                            if let Some(print) = market.last.filter(|_| changed.trade) {
+                                see(Observation::Print(print));
+                            }
+                            if changed.quote {
+                                see(Observation::Touch(market.bid, market.ask));
+                            }
+                        }
+                        // These say all by themselves.
+                        Row::Quote(row) => see(Observation::Touch(row.touch(Side::Buy), row.touch(Side::Sell))),
+                        Row::Trade(row) => see(Observation::Print(row.print())),
                     }
                     Flow::On
                 },

@@ -77,10 +77,12 @@ impl SimVenue {
     /// Whether a row may be left out where a later quote follows before any order of ours does, and none is here.
     #[inline]
     pub(crate) fn may_skip(&mut self, row: Row<'_>) -> bool {
-        let some = |price, qty| (qty > Lots::ZERO).then_some(price);
         match row {
             Row::Mbo(_) => false,
-            Row::Quote(row) => self.engine.may_skip(some(row.bid, row.bid_qty), some(row.ask, row.ask_qty)),
+            Row::Quote(row) => {
+                let price = |side| row.touch(side).map(|(price, _)| price);
+                self.engine.may_skip(price(Side::Buy), price(Side::Sell))
+            }
             Row::Trade(row) => self.engine.may_skip(Some(row.price), Some(row.price)),
         }
     }
@@ -101,9 +103,9 @@ impl SimVenue {
         match row {
             Row::Mbo(row) => self.mbo(row, answers),
             Row::Quote(row) => {
-                let some = |price, qty| (qty > Lots::ZERO).then_some((price, qty));
-                self.told(row.ts, RecordInput::Quote { side: Side::Buy, best: some(row.bid, row.bid_qty) }, answers);
-                self.told(row.ts, RecordInput::Quote { side: Side::Sell, best: some(row.ask, row.ask_qty) }, answers);
+                for side in [Side::Buy, Side::Sell] {
+                    self.told(row.ts, RecordInput::Quote { side, best: row.touch(side) }, answers);
+                }
             }
             Row::Trade(row) => {
                 let (aggressor, price, exact, qty) = (row.aggressor, row.price, row.exact, row.qty);

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::arena::prefetch;
 use crate::types::{Family, OrderId};
 
 /// Entries of a bucket: with their tags they fill a cache line.
@@ -228,6 +229,21 @@ impl IdMap {
             None if self.spilled.is_empty() => None,
             None => self.spilled.get(&(id, family == Family::Order)).copied(),
         }
+    }
+
+    /// Starts to load the bucket where an id lies or would lie.
+    #[inline]
+    pub(crate) fn prefetch(&self, id: OrderId, family: Family) {
+        let hash = hash_of(id, family);
+        prefetch(&self.pages[self.page_of(hash)].0[home_of(hash)]);
+    }
+
+    /// The slot where an id lies, if its bucket is right about its hash: nothing is compared in the book.
+    #[inline]
+    pub(crate) fn guess(&self, id: OrderId, family: Family) -> Option<u32> {
+        let hash = hash_of(id, family);
+        let bucket = &self.pages[self.page_of(hash)].0[home_of(hash)];
+        bucket.find(hash, |_| true).map(|way| bucket.cells[way] as u32)
     }
 
     /// Remembers an id that is not in the table.

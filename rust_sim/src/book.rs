@@ -1,6 +1,6 @@
 //! The order book: every order at its price, in the order of arrival. It holds orders and pairs nobody.
 
-use crate::arena::Arena;
+use crate::arena::{Arena, prefetch};
 use crate::id_map::IdMap;
 use crate::ladder::{Ladder, Level, NIL, Place};
 use crate::types::{Family, Lots, MAX_LOTS, OrderId, OwnerId, Side, Ticks};
@@ -314,6 +314,37 @@ impl Book {
     pub(crate) fn walk(&self, head: u32) -> impl Iterator<Item = u32> + '_ {
         let some = |slot: u32| (slot != NIL).then_some(slot);
         std::iter::successors(some(head), move |&slot| some(self.nodes.at(slot).next))
+    }
+
+    /// Starts to load where an id is remembered.
+    #[inline]
+    pub(crate) fn prefetch_id(&self, id: OrderId, family: Family) {
+        self.ids.prefetch(id, family);
+    }
+
+    /// Starts to load the order of an id, whose place in the table has arrived.
+    #[inline]
+    pub(crate) fn prefetch_order(&self, id: OrderId, family: Family) {
+        if let Some(slot) = self.ids.guess(id, family) {
+            prefetch(self.nodes.at(slot));
+        }
+    }
+
+    /// Starts to load the neighbours in the queue of an order that has arrived.
+    #[inline]
+    pub(crate) fn prefetch_neighbours(&self, id: OrderId, family: Family) {
+        if let Some(slot) = self.ids.guess(id, family) {
+            let node = self.nodes.at(slot);
+            self.prefetch_slot(node.prev);
+            self.prefetch_slot(node.next);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn prefetch_slot(&self, slot: u32) {
+        if slot != NIL {
+            prefetch(self.nodes.at(slot));
+        }
     }
 
     /// Whether a level has room for another size that an order may carry.

@@ -90,28 +90,20 @@ impl Side {
     /// +1 for a buy, -1 for a sell.
     #[inline]
     pub fn sign(self) -> i64 {
-        match self {
-            Side::Buy => 1,
-            Side::Sell => -1,
-        }
+        1 - 2 * (self as i64)
     }
 
     /// The rank of a price on this side: the smaller, the better. One rule then serves both sides.
     #[inline]
     pub fn rank(self, price: Ticks) -> i64 {
-        match self {
-            Side::Buy => -price.0,
-            Side::Sell => price.0,
-        }
+        // A product rather than a turn: nobody foresees the side of the next order.
+        price.0 * -self.sign()
     }
 
     /// The price of a rank: the inverse of [`Side::rank`].
     #[inline]
     pub fn price_of_rank(self, rank: i64) -> Ticks {
-        match self {
-            Side::Buy => Ticks(-rank),
-            Side::Sell => Ticks(rank),
-        }
+        Ticks(rank * -self.sign())
     }
 
     /// Whether an order of this side with limit `limit` may trade at `price`.

@@ -9,7 +9,7 @@ mod laws;
 mod reference;
 
 use cift_sim::matching::{Event, Input, MatchingEngine, RecordInput, Refill};
-use cift_sim::types::{Family, Nanos, Side};
+use cift_sim::types::{Family, Lots, Nanos, OrderId, Side, Ticks};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
@@ -265,6 +265,28 @@ fn a_feed_split_in_two_gives_the_same_trades() {
         // The second part meets a copy, as after a restart from a snapshot.
         parts.extend(events_of(&mut engine.clone(), second, 0));
         assert_same(&whole, &parts, &format!("seed {seed}"));
+    }
+}
+
+/// Only a large book looks ahead, so far orders make it large, with ids that no input names.
+#[test]
+fn a_batch_gives_the_events_of_its_inputs_one_by_one() {
+    let mut large = MatchingEngine::new();
+    for id in 0..40_000 {
+        let (side, price) = if id % 2 == 0 { (Side::Buy, -1_000_000) } else { (Side::Sell, 1_000_000) };
+        let (id, price) = (OrderId(1 << 60 | id), Ticks(price + id as i64 % 100));
+        let far = RecordInput::Add { id, side, price, qty: Lots(1), snapshot: false };
+        large.apply(Nanos(0), &Input::Record(far), &mut Vec::new());
+    }
+    for mix in Mix::ALL {
+        let (_, inputs) = written_down(mix, 3, 4_000);
+        let one_by_one = events_of(&mut large.clone(), &inputs, 0);
+        for size in [1, 7, 33, 4_000] {
+            let (mut engine, mut events) = (large.clone(), Vec::new());
+            let stamped: Vec<(Nanos, Input)> = inputs.iter().map(|input| (Nanos(0), *input)).collect();
+            stamped.chunks(size).for_each(|batch| engine.apply_batch(batch, &mut events));
+            assert_same(&one_by_one, &events, &format!("{mix:?} in batches of {size}"));
+        }
     }
 }
 

@@ -187,6 +187,7 @@ impl MatchingEngine {
                     return;
                 }
                 let next = self.book.next(slot);
+                self.book.prefetch_slot(next);
                 if !self.book.node(slot).marks.is_ours() {
                     emptied = false;
                     self.take_from_record(taker, slot, price, sink);

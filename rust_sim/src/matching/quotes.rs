@@ -30,12 +30,6 @@ impl Quotes {
         self.used && self.shown[side as usize].is_none_or(|best| side.rank(price) > side.rank(best))
     }
 
-    /// One of ours left a level, or what they took of it is there again.
-    #[inline]
-    pub(super) fn mark_stale(&mut self, side: Side, stale: bool) {
-        self.stale[side as usize] |= stale;
-    }
-
     #[inline]
     pub(super) fn shows(&self, side: Side, price: Ticks) -> bool {
         self.shown[side as usize] == Some(price)
@@ -56,13 +50,24 @@ impl MatchingEngine {
         }
     }
 
+    /// One of ours is about to leave the level of a slot, or what they took there is displayed again. A level that is shown,
+    /// or a better one, is settled by the next move of the best price in any case.
+    #[inline]
+    pub(super) fn mark_stale(&mut self, slot: u32) {
+        if self.quotes.used {
+            let side = self.book.node(slot).marks.side();
+            self.quotes.stale[side as usize] |= self.quotes.ends_before(side, self.book.price_of(slot));
+        }
+    }
+
     pub(super) fn record_quote<S: Sink>(&mut self, side: Side, best: Option<(Ticks, Lots)>, sink: &mut S) {
         if !self.quotes.used {
             self.quotes.used = true;
             self.nothing_seen();
         }
         let Some((price, qty)) = best else {
-            return self.show(side, None);
+            let old = self.quotes.shown[side as usize].take();
+            return self.settle(side, old);
         };
         if qty.0 <= 0 {
             return sink.event(Event::Anomaly(Anomaly::BadSize));
@@ -70,10 +75,13 @@ impl MatchingEngine {
         if !price.in_range() {
             return sink.event(Event::Anomaly(Anomaly::BadPrice));
         }
-        if !self.quotes.shows(side, price) {
-            self.show(side, Some(price));
-        }
+        let old = self.quotes.shown[side as usize].replace(price);
+        // The new size stands before the old one goes. The other way round, a side of one shown level would look for its next
+        // best at each move of the price, and might find it far off, where ours once took.
         self.set_displayed(side, price, qty, sink);
+        if old != Some(price) {
+            self.settle(side, old);
+        }
         if self.book.ours(side.opposite()) > 0 {
             let free = self.displayed_at(side, price);
             let given = self.fill_crossed(Party::Market, side, price, free, sink);
@@ -98,11 +106,10 @@ impl MatchingEngine {
         }
     }
 
-    /// The best price of a side moves. Sizes at prices better than the new one are gone from the record. Sizes at worse
-    /// prices are no longer shown: they stay only as the queue around ours, and while ours have taken of them.
-    fn show(&mut self, side: Side, best: Option<Ticks>) {
-        let old = std::mem::replace(&mut self.quotes.shown[side as usize], best);
-        let end = best.map_or(i64::MAX, |price| side.rank(price));
+    /// The best price of a side has moved away from `old`. Sizes at prices better than the new one are gone from the record.
+    /// Sizes at worse prices are no longer shown: they stay only as the queue around ours, and while ours have taken of them.
+    fn settle(&mut self, side: Side, old: Option<Ticks>) {
+        let end = self.quotes.shown[side as usize].map_or(i64::MAX, |price| side.rank(price));
         // Levels behind both the old and the new best were settled when they went out of sight.
         let all = std::mem::take(&mut self.quotes.stale[side as usize]);
         let last = if all { i64::MAX } else { old.map_or(end, |price| side.rank(price).max(end)) };
@@ -120,7 +127,7 @@ impl MatchingEngine {
                 }
                 slot = following;
             }
-            at = self.book.level_after(side, rank);
+            at = if rank < last { self.book.level_after(side, rank) } else { None };
         }
     }
 

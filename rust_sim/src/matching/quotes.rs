@@ -110,24 +110,36 @@ impl MatchingEngine {
     /// Sizes at worse prices are no longer shown: they stay only as the queue around ours, and while ours have taken of them.
     fn settle(&mut self, side: Side, old: Option<Ticks>) {
         let end = self.quotes.shown[side as usize].map_or(i64::MAX, |price| side.rank(price));
-        // Levels behind both the old and the new best were settled when they went out of sight.
+        if let Some(old) = old {
+            self.drop_unneeded(side, side.rank(old), end);
+        }
+        // Nothing was displayed before the old best, and levels behind both were settled when they went out of sight.
         let all = std::mem::take(&mut self.quotes.stale[side as usize]);
-        let last = if all { i64::MAX } else { old.map_or(end, |price| side.rank(price).max(end)) };
+        let last = if all { i64::MAX } else { end };
         let mut at = self.book.best_level(side);
-        while let Some((rank, place)) = at.filter(|&(rank, _)| rank <= last) {
-            let level = *self.book.level(side, place);
-            let needed = rank == end
-                || rank > end
-                    && (level.ours > 0 || self.book.walk(level.head).any(|s| self.book.node(s).marks.is_taken()));
-            let mut slot = if needed { NIL } else { level.head };
-            while slot != NIL {
-                let following = self.book.next(slot);
-                if self.book.node(slot).marks.is_anonymous() {
-                    self.remove(slot);
-                }
-                slot = following;
+        while let Some((rank, _)) = at.filter(|&(rank, _)| rank < last) {
+            if rank != end {
+                self.drop_unneeded(side, rank, end);
             }
-            at = if rank < last { self.book.level_after(side, rank) } else { None };
+            at = self.book.level_after(side, rank);
+        }
+    }
+
+    /// Drops the displayed sizes of a level that is not the shown one, where nothing keeps them.
+    #[inline]
+    fn drop_unneeded(&mut self, side: Side, rank: i64, end: i64) {
+        let Some(&level) = self.book.level_at(side, side.price_of_rank(rank)) else { return };
+        let taken = |slot| self.book.node(slot).marks.is_taken();
+        if rank > end && (level.ours > 0 || self.book.walk(level.head).any(taken)) {
+            return;
+        }
+        let mut slot = level.head;
+        while slot != NIL {
+            let following = self.book.next(slot);
+            if self.book.node(slot).marks.is_anonymous() {
+                self.remove(slot);
+            }
+            slot = following;
         }
     }
 

@@ -1,5 +1,6 @@
 //! The strategy's desk in Python: verbs and views of one instrument, in natural units.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
@@ -24,7 +25,26 @@ pub(crate) fn money(amount: i128) -> f64 {
 pub(crate) struct Shared {
     pub(crate) desk: Mutex<Option<Box<Desk>>>,
     pub(crate) symbols: Vec<String>,
-    pub(crate) tags: Mutex<Vec<String>>,
+    pub(crate) tags: Mutex<Tags>,
+}
+
+/// The labels of orders: each distinct one is kept once, and has a number.
+#[derive(Default)]
+pub(crate) struct Tags {
+    numbers: BTreeMap<String, u32>,
+    texts: Vec<Py<PyString>>,
+}
+
+impl Tags {
+    fn number(&mut self, py: Python<'_>, text: &str) -> u32 {
+        if let Some(&number) = self.numbers.get(text) {
+            return number;
+        }
+        let number = self.texts.len() as u32;
+        self.numbers.insert(text.to_owned(), number);
+        self.texts.push(PyString::new(py, text).unbind());
+        number
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -40,18 +60,12 @@ impl Shared {
         lock(&self.desk).take()
     }
 
-    pub(crate) fn tag_text(&self, tag: Option<u32>) -> Option<String> {
-        tag.and_then(|tag| lock(&self.tags).get(tag as usize).cloned())
+    pub(crate) fn tag_text(&self, py: Python<'_>, tag: Option<u32>) -> Option<Py<PyString>> {
+        tag.and_then(|tag| lock(&self.tags).texts.get(tag as usize).map(|text| text.clone_ref(py)))
     }
 
-    /// The number of a label; each distinct text is kept once.
-    fn tag(&self, text: &str) -> u32 {
-        let mut tags = lock(&self.tags);
-        let known = tags.iter().position(|tag| tag == text);
-        known.unwrap_or_else(|| {
-            tags.push(text.to_owned());
-            tags.len() - 1
-        }) as u32
+    fn tag(&self, py: Python<'_>, text: &str) -> u32 {
+        lock(&self.tags).number(py, text)
     }
 
     /// Runs `action` on the desk, which is there while a handler runs and after the run.
@@ -176,7 +190,7 @@ pub(crate) struct OrderUpdate {
     /// Size that stood ahead when it joined its queue; None while it is not known.
     ahead: Option<f64>,
     /// The label it was sent with.
-    tag: Option<String>,
+    tag: Option<Py<PyString>>,
     /// When it was sent, nanoseconds since the epoch.
     ts_submitted: i64,
 }
@@ -373,7 +387,7 @@ impl Handle {
             tif,
             post_only,
             self_trade: parse_self_trade(py, self_trade)?,
-            tag: tag.map(|tag| self.shared.tag(tag)),
+            tag: tag.map(|tag| self.shared.tag(py, tag)),
         };
         self.shared.with(py, |desk| match desk.submit(&ticket) {
             Ok(id) => Ok(id.0),
@@ -401,7 +415,7 @@ pub(crate) fn order_update(
         status: status_text(order.state),
         reason: end_text(order.end),
         ahead: order.ahead.map(|ahead| lot.value(ahead.0)),
-        tag: shared.tag_text(order.tag),
+        tag: shared.tag_text(py, order.tag),
         ts_submitted: order.ts_submitted.0,
     }
 }
@@ -456,7 +470,7 @@ impl Handle {
     #[pyo3(signature = (size, *, tag=None))]
     fn target(&self, py: Python<'_>, size: f64, tag: Option<&str>) -> PyResult<Option<u64>> {
         let target = self.lots(py, size)?;
-        let tag = tag.map(|tag| self.shared.tag(tag));
+        let tag = tag.map(|tag| self.shared.tag(py, tag));
         self.shared.with(py, |desk| match desk.target(self.at, target, tag) {
             Ok(id) => Ok(id.map(|id| id.0)),
             Err(error) => Err(self.refused(py, error, None)),
@@ -467,7 +481,7 @@ impl Handle {
     /// market orders that are on their way.
     #[pyo3(signature = (*, tag=None))]
     fn close(&self, py: Python<'_>, tag: Option<&str>) -> PyResult<Option<u64>> {
-        let tag = tag.map(|tag| self.shared.tag(tag));
+        let tag = tag.map(|tag| self.shared.tag(py, tag));
         self.shared
             .with(py, |desk| desk.close(self.at, tag).map_err(|error| self.refused(py, error, None)))
             .map(|id| id.map(|id| id.0))

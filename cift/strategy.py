@@ -34,6 +34,8 @@ HANDLERS = (
     "on_stop",
 )
 """The handlers that this release calls, beside `setup`."""
+VERBS = ("buy", "sell", "target", "close", "cancel", "modify")
+"""The verbs of one instrument, which its handle has under the same names."""
 LATER_HANDLERS = ("on_bar", "on_restore")
 """Handlers of the design that come with bars and with live runs."""
 
@@ -210,6 +212,11 @@ class Strategy:
     ) -> Bench:
         """Joins a run, before `setup`; called once, by the simulator."""
         self._bench = Bench(handles, make_line=make_line, seed=seed, read=read)
+        if len(handles) == 1:
+            # With one instrument the verbs are those of its handle: no Python stands between a handler and the core.
+            for verb in VERBS:
+                if getattr(type(self), verb) is getattr(Strategy, verb):
+                    setattr(self, verb, getattr(self._bench.only, verb))
         return self._bench
 
     def handlers(self) -> dict[str, Callable[..., None]]:

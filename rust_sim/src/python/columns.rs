@@ -4,10 +4,10 @@ use numpy::{Element, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use super::desk::{Shared, average_price, end_text, half_ticks, money, status_text, tif_text};
-use super::dispatch::{liquidity_text, reason_text};
+use super::desk::{Shared, average_price, half_ticks, money};
 use super::errors::raise;
 use super::side::PySide;
+use super::words::{end_text, liquidity_text, reason_text, status_text, tif_text};
 use crate::instrument::Instrument;
 use crate::kernel::Fill;
 use crate::market::{Print, Touch};

@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 import warnings
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from cift.errors import CorruptData, InvalidParameter, NoData, NotSupported, Unk
 from cift.indicators import EMA
 
 ROOT = Path(__file__).parents[1]
+PLAIN = (float, int, str, datetime, timedelta, type(None))
+"""The types of figures: no NumPy scalar, which prints, compares and encodes in ways of its own."""
 
 
 class Cross(cift.Strategy):
@@ -152,6 +155,30 @@ def test_a_result_is_a_mapping_of_its_figures(result):
     assert result._equity_curve.equals(result.equity)
 
 
+def test_every_figure_is_a_plain_value(ticks):
+    class Idle(cift.Strategy):
+        pass
+
+    class Holds(cift.Strategy):
+        def on_start(self):
+            self.buy(100)
+
+    class Flips(cift.Strategy):
+        seen: int = cift.state(0)
+
+        def on_quote(self, quote):
+            self.seen += 1
+            if self.seen % 50 == 0:
+                self.target(100 if self.seen % 100 else -100)
+
+    flipped = Backtest(ticks, Flips).run()
+    labels = ("Kelly Criterion", "SQN", "Profit Factor", "P&L per Fill SE [$]", "Fill Rate [%]", "Mark-out 1 s [bps]")
+    assert {label: type(flipped[label]) for label in labels} == dict.fromkeys(labels, float)
+    for run in (flipped, Backtest(ticks, Holds).run(), Backtest(ticks, Idle).run()):
+        odd = {label: type(value) for label, value in run.items() if type(value) not in PLAIN}
+        assert not odd
+
+
 def test_a_cell_shows_a_small_page(result):
     assert len(result._repr_html_()) < 100_000
     assert result.digest in repr(result)
@@ -242,6 +269,20 @@ def test_with_several_instruments_a_verb_must_say_which(catalog):
 
 
 # ------------------------------------------------------------------ memory of a strategy
+
+
+def test_a_verb_of_the_strategy_itself_goes_before_that_of_its_handle(ticks):
+    class Doubles(cift.Strategy):
+        def on_start(self):
+            self.buy(1)
+            self.sell(3, limit=1e6, tag="far")
+
+        def buy(self, size=None, **order):
+            return super().buy(2 * size, **order)
+
+    orders = Backtest(ticks, Doubles).run().orders
+    assert orders["size"].to_list() == [2.0, 3.0]
+    assert orders["tag"].to_list() == [None, "far"]
 
 
 def test_undeclared_state_is_warned_of_once(ticks):

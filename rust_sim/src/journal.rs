@@ -351,6 +351,23 @@ mod tests {
     }
 
     #[test]
+    fn the_digest_is_that_of_all_outputs_in_one_piece() {
+        let mut journal = Journal::new(Vec::new(), 1, "{}");
+        let mut outputs = Vec::new();
+        for n in 0..2_000_i64 {
+            journal.fill(Nanos(n), n as u64, 1, -n, 3);
+            let payload_end = journal.storage.len() - 4;
+            outputs.push(RecordKind::Fill as u8);
+            outputs.extend_from_slice(&n.to_le_bytes());
+            outputs.extend_from_slice(&journal.storage[payload_end - 48..payload_end]);
+            if n % 97 == 0 {
+                assert_eq!(journal.digest(), blake3::hash(&outputs).to_hex().to_string());
+            }
+        }
+        assert!(outputs.len() > 2 * BLOCK);
+    }
+
+    #[test]
     fn every_cut_and_every_flipped_bit_is_found() {
         let bytes = sample();
         let whole = read(&bytes).unwrap();

@@ -530,10 +530,15 @@ MANY_RUNS = """
         threads = int(status[status.index("Threads:") + 1])
         return int(status[status.index("VmRSS:") + 1]), threads, len(os.listdir("/proc/self/fd")), threading.active_count()
 
+    def least():
+        # Whether an arena of a megabyte is free just now differs from run to run: what is held all the time counts.
+        return min((run_many(20), now())[1] for _ in range(8))
+
     first = run_many(1_000)  # Until allocators have the arenas that they will keep.
-    before = now()
-    assert run_many(runs) == first and len(first) == 1
-    print(*before, *now())
+    print(*least())
+    for _ in range(2):
+        assert run_many(runs) == first and len(first) == 1
+        print(*least())
 """
 
 
@@ -543,9 +548,11 @@ def check_many_runs(runs, folder):
         cwd=ROOT, capture_output=True, text=True, timeout=1_200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    rss, threads, files, python_threads, *after = (int(value) for value in done.stdout.split())
-    assert after[0] <= rss * 1.01
-    assert after[1:] == [threads, files, python_threads]
+    (first, *held), *later = [[int(value) for value in line.split()] for line in done.stdout.splitlines()]
+    middle, last = (rss for rss, *_ in later)
+    # A leak grows in both stretches. An allocator that maps another piece for good, once and late, does so in one.
+    assert min(middle / first, last / middle) <= 1.01
+    assert [counts for _, *counts in later] == [held, held]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")

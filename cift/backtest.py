@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from cift.data.view import Ticks
-    from cift.research.statistics import Figure, Statistics
     from cift.research.sweep import Maximize, Sweep, SweepProgress, Trial
+    from cift.research.table import Figure, Statistics
 
 __all__ = ["Backtest", "Fees", "Latency", "Result", "Venue", "load"]
 
@@ -45,7 +45,7 @@ class Result(Mapping[str, Any]):
     @cached_property
     def stats(self) -> Statistics:
         """The figures of the run, under the labels of backtesting.py, and then our own."""
-        from cift.research.sweep import statistics_of
+        from cift.research.statistics import statistics_of
 
         return statistics_of(self.record)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import numbers
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from cift.domain.duration import Duration, duration_ns
@@ -34,6 +35,8 @@ HANDLERS = (
     "on_stop",
 )
 """The handlers that this release calls, beside `setup`."""
+VERBS = ("buy", "sell", "target", "close", "cancel", "modify")
+"""The verbs of one instrument, which its handle has under the same names."""
 LATER_HANDLERS = ("on_bar", "on_restore")
 """Handlers of the design that come with bars and with live runs."""
 
@@ -209,8 +212,15 @@ class Strategy:
         read: Callable[[str], bytes],
     ) -> Bench:
         """Joins a run, before `setup`; called once, by the simulator."""
-        self._bench = Bench(handles, make_line=make_line, seed=seed, read=read)
-        return self._bench
+        self._bench = bench = Bench(handles, make_line=make_line, seed=seed, read=read)
+        self._any = bench.any
+        if len(handles) == 1:
+            # With one instrument the verbs are those of its handle: no Python stands between a handler and the core.
+            self._handle = bench.only
+            for verb in VERBS:
+                if getattr(type(self), verb) is getattr(Strategy, verb):
+                    setattr(self, verb, getattr(bench.only, verb))
+        return bench
 
     def handlers(self) -> dict[str, Callable[..., None]]:
         """The handlers that this strategy has, bound, by name."""
@@ -253,9 +263,13 @@ class Strategy:
             )
         return self._bench
 
-    @property
+    @cached_property
     def _handle(self) -> _sim.Handle:
         return self._seated.only
+
+    @cached_property
+    def _any(self) -> _sim.Handle:
+        return self._seated.any
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -302,7 +316,7 @@ class Strategy:
         Raises:
             UnknownOrder: where it is not open.
         """
-        self._seated.any.cancel(order)
+        self._any.cancel(order)
 
     def modify(self, order: int, *, price: float | None = None, size: float | None = None, rounding: str | None = None) -> None:
         """Changes an order: a new limit, a new total size (filled part included), or both.
@@ -315,7 +329,7 @@ class Strategy:
         """Asks for `on_timer(number)` after a span of time, or at a time in nanoseconds, and returns the number."""
         if (after is None) == (at_ns is None):
             raise InvalidParameter("a timer takes exactly one of after= (a span such as '1s') and at_ns=")
-        handle = self._seated.any
+        handle = self._any
         return handle.set_timer(handle.now + duration_ns(cast("Duration", after), "after") if at_ns is None else at_ns)
 
     def log(self, message: str, level: str = "info") -> None:
@@ -337,12 +351,12 @@ class Strategy:
     @property
     def cash(self) -> float:
         """Cash as answers have told it."""
-        return self._seated.any.cash
+        return self._any.cash
 
     @property
     def equity(self) -> float:
         """Cash plus all positions at the mid."""
-        return self._seated.any.equity
+        return self._any.equity
 
     @property
     def book(self) -> _sim.Book:
@@ -353,12 +367,14 @@ class Strategy:
     def open_orders(self) -> list[_sim.OrderUpdate]:
         """Orders of all instruments that are not closed, oldest first; those sent and unanswered included."""
         handles = self._seated.handles.values()
+        if len(handles) == 1:
+            return self._handle.open_orders
         return sorted((order for handle in handles for order in handle.open_orders), key=lambda order: order.id)
 
     @property
     def now(self) -> int:
         """Time in nanoseconds since the epoch, UTC."""
-        return self._seated.any.now
+        return self._any.now
 
     @property
     def rng(self) -> np.random.Generator:

@@ -54,6 +54,8 @@ PUBLIC_MODULES = {
     "cift.data": "Catalogs, frames and importers.",
     "cift.data.demo": "The demo market.",
     "cift.research.statistics": "The statistics of a run.",
+    "cift.research.table": "The table of labels and values.",
+    "cift.research.figures": "The figures, from plain arrays.",
     "cift.errors": "Every exception that the package raises on purpose.",
 }
 """Documented by their docstrings. One that does not exist yet has no page."""

@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 import warnings
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from cift.errors import CorruptData, InvalidParameter, NoData, NotSupported, Unk
 from cift.indicators import EMA
 
 ROOT = Path(__file__).parents[1]
+PLAIN = (float, int, str, datetime, timedelta, type(None))
+"""The types of figures: no NumPy scalar, which prints, compares and encodes in ways of its own."""
 
 
 class Cross(cift.Strategy):
@@ -201,6 +204,30 @@ def test_a_result_is_a_mapping_of_its_figures(result):
     assert result._equity_curve.equals(result.equity)
 
 
+def test_every_figure_is_a_plain_value(ticks):
+    class Idle(cift.Strategy):
+        pass
+
+    class Holds(cift.Strategy):
+        def on_start(self):
+            self.buy(100)
+
+    class Flips(cift.Strategy):
+        seen: int = cift.state(0)
+
+        def on_quote(self, quote):
+            self.seen += 1
+            if self.seen % 50 == 0:
+                self.target(100 if self.seen % 100 else -100)
+
+    flipped = Backtest(ticks, Flips).run()
+    labels = ("Kelly Criterion", "SQN", "Profit Factor", "P&L per Fill SE [$]", "Fill Rate [%]", "Mark-out 1 s [bps]")
+    assert {label: type(flipped[label]) for label in labels} == dict.fromkeys(labels, float)
+    for run in (flipped, Backtest(ticks, Holds).run(), Backtest(ticks, Idle).run()):
+        odd = {label: type(value) for label, value in run.items() if type(value) not in PLAIN}
+        assert not odd
+
+
 def test_a_cell_shows_a_small_page(result):
     assert len(result._repr_html_()) < 100_000
     assert result.digest in repr(result)
@@ -291,6 +318,20 @@ def test_with_several_instruments_a_verb_must_say_which(catalog):
 
 
 # ------------------------------------------------------------------ memory of a strategy
+
+
+def test_a_verb_of_the_strategy_itself_goes_before_that_of_its_handle(ticks):
+    class Doubles(cift.Strategy):
+        def on_start(self):
+            self.buy(1)
+            self.sell(3, limit=1e6, tag="far")
+
+        def buy(self, size=None, **order):
+            return super().buy(2 * size, **order)
+
+    orders = Backtest(ticks, Doubles).run().orders
+    assert orders["size"].to_list() == [2.0, 3.0]
+    assert orders["tag"].to_list() == [None, "far"]
 
 
 def test_undeclared_state_is_warned_of_once(ticks):
@@ -538,10 +579,15 @@ MANY_RUNS = """
         threads = int(status[status.index("Threads:") + 1])
         return int(status[status.index("VmRSS:") + 1]), threads, len(os.listdir("/proc/self/fd")), threading.active_count()
 
+    def least():
+        # Whether an arena of a megabyte is free just now differs from run to run: what is held all the time counts.
+        return min((run_many(20), now())[1] for _ in range(8))
+
     first = run_many(1_000)  # Until allocators have the arenas that they will keep.
-    before = now()
-    assert run_many(runs) == first and len(first) == 1
-    print(*before, *now())
+    print(*least())
+    for _ in range(2):
+        assert run_many(runs) == first and len(first) == 1
+        print(*least())
 """
 
 
@@ -551,9 +597,11 @@ def check_many_runs(runs, folder):
         cwd=ROOT, capture_output=True, text=True, timeout=1_200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    rss, threads, files, python_threads, *after = (int(value) for value in done.stdout.split())
-    assert after[0] <= rss * 1.01
-    assert after[1:] == [threads, files, python_threads]
+    (first, *held), *later = [[int(value) for value in line.split()] for line in done.stdout.splitlines()]
+    middle, last = (rss for rss, *_ in later)
+    # A leak grows in both stretches. An allocator that maps another piece for good, once and late, does so in one.
+    assert min(middle / first, last / middle) <= 1.01
+    assert [counts for _, *counts in later] == [held, held]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")

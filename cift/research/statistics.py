@@ -7,48 +7,37 @@ docs/statistics.md gives each label's formula and source, and where it differs f
 
 from __future__ import annotations
 
-import difflib
-import html
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cift.core import calculate_sharpe
-from cift.errors import InvalidParameter, UnknownFigure, UnknownName
+from cift.errors import InvalidParameter, UnknownName
+from cift.research.figures import (
+    Floats,
+    Times,
+    annualised_return,
+    annualised_volatility,
+    beta,
+    downside_deviation,
+    drawdowns,
+    geometric_mean,
+    mean_and_error,
+    sharpe,
+)
+from cift.research.table import LABELS, MARKOUT_SECONDS, OWN_LABELS, Figure, Statistics
 
 if TYPE_CHECKING:
     import polars as pl
 
-Figure: TypeAlias = float | int | str | datetime | timedelta | None
-Floats: TypeAlias = NDArray[np.float64]
-Times: TypeAlias = NDArray[np.int64]
+    from cift.sim.record import RunRecord
 
 SECOND_NS = 1_000_000_000
 HOUR_NS = 3_600 * SECOND_NS
 DAY_NS = 24 * HOUR_NS
 DAYS_FOR_DAILY = 20
 """Below this number of daily returns the figures use hourly ones, and nothing is annualised."""
-MARKOUT_SECONDS = (1, 10, 60)
-
-FROM_RETURNS = (
-    "Return (Ann.) [%]",
-    "Volatility (Ann.) [%]",
-    "CAGR [%]",
-    "Sharpe Ratio",
-    "Sortino Ratio",
-    "Calmar Ratio",
-    "Alpha [%]",
-    "Beta",
-    "Sharpe Ratio (arithmetic)",
-)
-"""Labels whose value depends on the period of the returns; the period is printed beside them."""
-
-ANNUALISED = tuple(label for label in FROM_RETURNS if label not in ("Alpha [%]", "Beta"))
 
 COLUMNS = {
     "equity": ("ts", "equity"),
@@ -59,247 +48,20 @@ COLUMNS = {
 }
 
 
-# ------------------------------------------------------------------ the figures, each from plain arrays
-
-
-def sharpe(returns: Floats, periods_per_year: float) -> float | None:
-    """Mean return over its standard deviation (ddof=1), times the square root of the periods in a year.
-
-    The risk-free rate is 0. NaN is no observation. None below two observations and where all returns are equal.
-
-    Source: Sharpe (1994), "The Sharpe Ratio", J. Portfolio Management 21(1); equal to quantstats and empyrical.
-    """
-    return calculate_sharpe(returns, periods_per_year)
-
-
-def geometric_mean(returns: Floats) -> float | None:
-    """The constant return a period that compounds to the same total; None without returns or after a loss of 100 %."""
-    if len(returns) == 0 or returns.min() <= -1:
-        return None
-    return float(np.exp(np.log1p(returns).sum() / len(returns)) - 1)
-
-
-def annualised_return(returns: Floats, periods_per_year: float) -> float | None:
-    """Compounded return a year, as a fraction: (1 + geometric mean) ** periods - 1."""
-    mean = geometric_mean(returns)
-    return None if mean is None else float((1 + mean) ** periods_per_year - 1)
-
-
-def annualised_volatility(returns: Floats, periods_per_year: float) -> float | None:
-    """Standard deviation of a year's compounded return, as a fraction.
-
-    sqrt((variance + (1 + g)^2)^n - (1 + g)^(2 n)), with g the geometric mean, n the periods and the variance at ddof=1.
-
-    Source: Tobin (1965) as used by backtesting.py; see https://dx.doi.org/10.2139/ssrn.3054517.
-    """
-    mean = geometric_mean(returns)
-    if mean is None or len(returns) < 2:
-        return None
-    growth = (1 + mean) ** 2
-    variance = float(returns.var(ddof=1))
-    return math.sqrt(max((variance + growth) ** periods_per_year - growth**periods_per_year, 0.0))
-
-
-def downside_deviation(returns: Floats, periods_per_year: float) -> float | None:
-    """Root mean square of the losing periods (winners count as 0), annualised; None where nothing was lost."""
-    if len(returns) == 0 or returns.min() >= 0:
-        return None
-    return float(np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2)) * math.sqrt(periods_per_year))
-
-
-def beta(returns: Floats, market_returns: Floats) -> float | None:
-    """Slope of the returns on the market's; None below two pairs and where the market stood still."""
-    if len(returns) < 2 or market_returns.min() == market_returns.max():
-        return None
-    return float(np.cov(returns, market_returns)[0, 1] / market_returns.var(ddof=1))
-
-
-class Drawdowns(NamedTuple):
-    """Episodes below an earlier peak, in order: depth as a positive fraction of the peak, and length in ns."""
-
-    depth: Floats
-    duration_ns: Times
-
-
-def drawdowns(ts_ns: Times, equity: Floats) -> Drawdowns:
-    """Every stretch of rows below the running peak, from the peak's row to the row that reaches it again.
-
-    The last episode ends with the last row if it has not recovered by then. Rows whose running peak is not positive
-    belong to no episode: a share of nothing is not a number.
-    """
-    peak = np.maximum.accumulate(equity)
-    depth = np.divide(peak - equity, peak, out=np.zeros_like(equity), where=peak > 0)
-    below = np.concatenate(([False], depth > 0, [False]))
-    edges = np.flatnonzero(below[1:] != below[:-1])
-    first, after = edges[::2], edges[1::2]
-    if len(first) == 0:
-        return Drawdowns(np.empty(0), np.empty(0, np.int64))
-    # A run of zeros between two episodes would join the earlier one here, and adds nothing to its maximum.
-    deepest = np.maximum.reduceat(depth, first)
-    return Drawdowns(deepest, ts_ns[np.minimum(after, len(ts_ns) - 1)] - ts_ns[first - 1])
-
-
-def mean_and_error(clusters: Floats, counts: Floats) -> tuple[float, float | None]:
-    """Mean an item and its standard error, from sums over clusters of items that are not independent.
-
-    With one item in each cluster this is the usual deviation / sqrt(n). The error is None below two clusters.
-
-    Args:
-        clusters: sum over the items of each cluster.
-        counts: number of items in each cluster.
-
-    Source: Cochran (1977), "Sampling Techniques", 3rd ed., section 6.3 (the ratio estimator).
-    """
-    total = counts.sum()
-    mean = float(clusters.sum() / total)
-    n = len(clusters)
-    if n < 2:
-        return mean, None
-    residual = clusters - mean * counts
-    return mean, float(math.sqrt((residual @ residual) * n / (n - 1)) / total)
-
-
-# ------------------------------------------------------------------ the object
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Statistics(Mapping[str, Figure]):
-    """The figures of one run: a mapping from label to value, None where there is nothing to say.
-
-    Attributes:
-        notes: sentences that explain what is missing, or what a reader should know.
-        currency: of every `[$]` label.
-        period: "daily" or "hourly", the spacing of the returns.
-        periods_per_year: by which the annualised figures were scaled; None where nothing is annualised.
-        calendar: the name under which the run was made.
-    """
-
-    _values: dict[str, Figure]
-    notes: tuple[str, ...]
-    currency: str
-    calendar: str
-    period: str
-    periods_per_year: float | None
-    _return_ts_ns: Times
-    _returns: Floats
-
-    def __getitem__(self, label: str) -> Figure:
-        try:
-            return self._values[label]
-        except KeyError:
-            near = difflib.get_close_matches(str(label), self._values, n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]!r}?" if near else "; list(stats) shows the labels"
-            raise UnknownFigure(f"no figure {label!r}{hint}") from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    @property
-    def returns(self) -> pl.DataFrame:
-        """The returns behind the figures: `ts` (end of the period, UTC) and `return` (a fraction)."""
-        import polars as pl
-
-        ts = pl.Series("ts", self._return_ts_ns).cast(pl.Datetime("ns", "UTC"))
-        return pl.DataFrame([ts, pl.Series("return", self._returns)])
-
-    def to_dict(self) -> dict[str, Figure]:
-        """The figures as a new dict: floats, ints, text, aware datetimes and timedeltas, None where absent."""
-        return dict(self._values)
-
-    def basis(self, label: str) -> str:
-        """What stands beside a label: the period of the returns behind it, or nothing."""
-        if label not in FROM_RETURNS:
-            return ""
-        if label not in ANNUALISED:
-            return self.period
-        if self.periods_per_year is None:
-            return f"{self.period}, not annualised"
-        return f"{self.period}, {self.periods_per_year:g} a year"
-
-    @property
-    def rows(self) -> list[tuple[str, str, str]]:
-        """(label, value as text, basis) of every figure, in order; a missing value is `--`."""
-        return [(label, figure_text(value), self.basis(label)) for label, value in self._values.items()]
-
-    @property
-    def leading(self) -> list[tuple[str, str, str]]:
-        """(label, value as text, basis) of the figures that a page should open with, at most ten.
-
-        With too few days to annualise, the page leads with P&L, P&L per fill and its standard error, fees, fill rate
-        and mark-outs; else with return, risk and their ratio.
-        """
-        if self.periods_per_year is None:
-            markouts = [label for label in self if label.startswith("Mark-out")]
-            labels = ["P&L [$]", "P&L per Fill [$]", "Fees [$]", "Fill Rate [%]", *markouts]
-            labels += ["Return [%]", "Max. Drawdown [%]", "# Fills"]
-        else:
-            labels = ["Return [%]", "Return (Ann.) [%]", "Volatility (Ann.) [%]", "Sharpe Ratio", "Max. Drawdown [%]"]
-            labels += ["# Trades", "P&L [$]", "P&L per Fill [$]", "Fees [$]", "Fill Rate [%]"]
-        rows = {label: (label, text, basis) for label, text, basis in self.rows}
-        error = rows["P&L per Fill SE [$]"][1]
-        if self["P&L per Fill SE [$]"] is not None:
-            label, text, _ = rows["P&L per Fill [$]"]
-            rows[label] = (label, f"{text} \N{PLUS-MINUS SIGN} {error}", "\N{PLUS-MINUS SIGN} standard error")
-        return [rows[label] for label in labels]
-
-    def __repr__(self) -> str:
-        rows = self.rows
-        wide = max(len(label) for label, _, _ in rows)
-        across = max(len(text) for _, text, _ in rows)
-        lines = [f"{label:<{wide}}  {text:>{across}}  {basis}".rstrip() for label, text, basis in rows]
-        return "\n".join(lines + [f"Note: {note}" for note in self.notes])
-
-    def _repr_html_(self) -> str:
-        body = "".join(
-            f"<tr><th style='text-align:left;font-weight:normal'>{html.escape(label)}</th>"
-            f"<td style='text-align:right;font-variant-numeric:tabular-nums'>{html.escape(text)}</td>"
-            f"<td style='text-align:left;opacity:.7'>{html.escape(basis)}</td></tr>"
-            for label, text, basis in self.rows
-        )
-        notes = "".join(f"<p style='margin:.2em 0'>{html.escape(note)}</p>" for note in self.notes)
-        return f"<div><table>{body}</table>{notes}</div>"
-
-
-def figure_text(value: Figure) -> str:
-    """A figure as it is printed: grouped thousands, times in UTC to the second, `--` for None."""
-    if value is None:
-        return "--"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
-    if isinstance(value, timedelta):
-        return _duration_text(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    size = abs(value)
-    if size >= 1_000:
-        return f"{value:,.2f}"
-    return f"{value:.4f}" if size >= 0.001 or value == 0 else f"{value:.3g}"
-
-
-def _duration_text(value: timedelta) -> str:
-    seconds = value.total_seconds()
-    if seconds == 0:
-        return "0 s"
-    if seconds < 0.001:
-        return f"{seconds * 1e6:.3g} us"
-    if seconds < 1:
-        return f"{seconds * 1e3:.3g} ms"
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    whole = timedelta(days=value.days, seconds=value.seconds)
-    days = f"{whole.days} day{'s' if whole.days != 1 else ''}"
-    clock = timedelta(seconds=whole.seconds)
-    if whole.days == 0:
-        return f"{clock}".rjust(8, "0")
-    return f"{days} {clock}".strip() if whole.seconds else days
-
-
-# ------------------------------------------------------------------ from the frames of a run
+def statistics_of(record: RunRecord) -> Statistics:
+    """The figures of a run, from its record."""
+    return statistics(
+        equity=record.equity,
+        trades=record.trades,
+        fills=record.fills,
+        orders=record.orders,
+        start_ns=record.start_ns,
+        end_ns=record.end_ns,
+        initial_cash=record.cash,
+        currency=record.currency,
+        calendar=record.calendar,
+        mids=record.marks.rename({"price": "mid"}),
+    )
 
 
 class _Marks(NamedTuple):
@@ -408,57 +170,6 @@ def statistics(
         _return_ts_ns=marks.ts_ns,
         _returns=returns,
     )
-
-
-LABELS = (
-    "Start",
-    "End",
-    "Duration",
-    "Exposure Time [%]",
-    "Equity Final [$]",
-    "Equity Peak [$]",
-    "Commissions [$]",
-    "Return [%]",
-    "Buy & Hold Return [%]",
-    "Return (Ann.) [%]",
-    "Volatility (Ann.) [%]",
-    "CAGR [%]",
-    "Sharpe Ratio",
-    "Sortino Ratio",
-    "Calmar Ratio",
-    "Alpha [%]",
-    "Beta",
-    "Max. Drawdown [%]",
-    "Avg. Drawdown [%]",
-    "Max. Drawdown Duration",
-    "Avg. Drawdown Duration",
-    "# Trades",
-    "Win Rate [%]",
-    "Best Trade [%]",
-    "Worst Trade [%]",
-    "Avg. Trade [%]",
-    "Max. Trade Duration",
-    "Avg. Trade Duration",
-    "Profit Factor",
-    "Expectancy [%]",
-    "SQN",
-    "Kelly Criterion",
-)
-"""The labels of backtesting.py, in its order."""
-
-OWN_LABELS = (
-    "P&L [$]",
-    "P&L per Fill [$]",
-    "P&L per Fill SE [$]",
-    "Fees [$]",
-    "# Fills",
-    "# Orders",
-    "Fill Rate [%]",
-    *(f"Mark-out {seconds} s [bps]" for seconds in MARKOUT_SECONDS),
-    "Sharpe Ratio (arithmetic)",
-    "Period",
-)
-"""Our own, after them."""
 
 
 def _require(frame: pl.DataFrame, name: str) -> None:
@@ -648,7 +359,7 @@ def _round_trips(trades: pl.DataFrame, notes: list[str]) -> dict[str, Figure]:
         "Profit Factor": float(change[change > 0].sum()) / lost_share if lost_share > 0 else None,
         "Expectancy [%]": float(change.mean()) * 100 if len(change) else None,
         "SQN": math.sqrt(len(gain)) * float(gain.mean()) / spread if spread > 0 else None,
-        "Kelly Criterion": won - (1 - won) / (wins.mean() / -losses.mean()) if len(wins) and len(losses) else None,
+        "Kelly Criterion": won - (1 - won) / float(wins.mean() / -losses.mean()) if len(wins) and len(losses) else None,
     }
 
 
@@ -712,7 +423,7 @@ def _markouts(fills: pl.DataFrame, mids: pl.DataFrame | None, notes: list[str]) 
             late += int((~seen).sum()) if seconds == MARKOUT_SECONDS[-1] else 0
     for column, seconds in enumerate(MARKOUT_SECONDS):
         if traded[column] > 0:
-            figures[f"Mark-out {seconds} s [bps]"] = gained[column] / traded[column] * 1e4
+            figures[f"Mark-out {seconds} s [bps]"] = float(gained[column] / traded[column]) * 1e4
     if late:
         notes.append(
             f"{late:,} of {fills.height:,} fills have no mid {MARKOUT_SECONDS[-1]} s later and are left out of that mark-out."

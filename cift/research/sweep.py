@@ -27,7 +27,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cift.errors import CiftError, InvalidParameter, NoData, NotSupported, UnknownFigure
-from cift.research.statistics import LABELS, OWN_LABELS, Figure, Statistics, figure_text, statistics
+from cift.research.statistics import statistics_of
+from cift.research.table import LABELS, OWN_LABELS, Figure, figure_text
 from cift.sim.fingerprint import code_hash, digest_of, own_file
 from cift.sim.record import RunRecord
 from cift.sim.run import RunError, RunSpec, run
@@ -50,22 +51,6 @@ SHOWN_LABELS = ("P&L [$]", "Return [%]", "Sharpe Ratio", "Max. Drawdown [%]", "#
 SHOWN_ROWS = 20
 
 _LOADED_IN = os.getpid()
-
-
-def statistics_of(record: RunRecord) -> Statistics:
-    """The figures of a run."""
-    return statistics(
-        equity=record.equity,
-        trades=record.trades,
-        fills=record.fills,
-        orders=record.orders,
-        start_ns=record.start_ns,
-        end_ns=record.end_ns,
-        initial_cash=record.cash,
-        currency=record.currency,
-        calendar=record.calendar,
-        mids=record.marks.rename({"price": "mid"}),
-    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -126,23 +127,24 @@ def _module_texts(module: ModuleType) -> dict[str, str]:
             continue
         text = path.read_text(encoding="utf-8")
         texts[current.__name__] = text
-        waiting += [sys.modules[name] for name in _imported(text, current) if name in sys.modules]
+        waiting += [sys.modules[name] for name in _imported(text, current.__package__ or "") if name in sys.modules]
     return texts
 
 
-def _imported(text: str, module: ModuleType) -> Iterator[str]:
-    """Names of the modules that a text imports."""
-    package = module.__package__ or ""
+@lru_cache(maxsize=256)
+def _imported(text: str, package: str) -> tuple[str, ...]:
+    """Names of the modules that a text of a package imports. Kept, because parsing costs more than a short run."""
+    names: list[str] = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 root = package.rsplit(".", node.level - 1)[0] if node.level > 1 else package
                 base = f"{root}.{base}".rstrip(".")
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return tuple(names)
 
 
 def _named_here(strategy: type, text: str) -> dict[str, str]:

@@ -82,7 +82,8 @@ pub struct Desk {
     pub cash: Vec<Money>,
     /// The instruments.
     pub instruments: Vec<Instrument>,
-    pub(crate) open: BTreeMap<OrderId, Order>,
+    /// Boxed: most orders come alone, and a map of whole orders would take and give back room for eleven each time.
+    pub(crate) open: BTreeMap<OrderId, Box<Order>>,
     /// Signed open size in each instrument, sent and unanswered included.
     pub(crate) open_net: Vec<i64>,
     pub(crate) orders_sent: u64,
@@ -105,12 +106,12 @@ impl Desk {
 
     /// Orders that are not closed, oldest first; those sent and unanswered included.
     pub fn open_orders(&self) -> impl Iterator<Item = &Order> {
-        self.open.values()
+        self.open.values().map(Box::as_ref)
     }
 
     /// An open order.
     pub fn open_order(&self, id: OrderId) -> Option<&Order> {
-        self.open.get(&id)
+        self.open.get(&id).map(Box::as_ref)
     }
 
     /// Signed open size in an instrument, sent and unanswered included.
@@ -185,7 +186,7 @@ impl Desk {
             ts_accepted: None,
             ts_closed: None,
         };
-        self.open.insert(id, order);
+        self.open.insert(id, Box::new(order));
         self.open_net[instrument as usize] += side.sign() * qty.0;
         self.commands.push(Command {
             kind: CommandKind::Submit,
@@ -222,7 +223,7 @@ impl Desk {
 
     /// Sends a change: new price and new total size. What is not given stays as the change before it asked.
     pub fn modify(&mut self, id: OrderId, price: Option<Ticks>, qty: Option<Lots>) -> Result<(), DeskError> {
-        let order = *self.open.get(&id).ok_or(DeskError::UnknownOrder)?;
+        let order = **self.open.get(&id).ok_or(DeskError::UnknownOrder)?;
         let (asked_price, asked_qty) = order.asked.unzip();
         let price = price.or(asked_price).or(order.limit).ok_or(DeskError::Price)?;
         let qty = qty.or(asked_qty).unwrap_or(order.qty);
@@ -248,7 +249,7 @@ impl Desk {
     /// Cancels every order of an instrument that may rest, and sends what makes the position flat; None where that is
     /// nothing. Orders that cannot rest are on their way and count as done, so a second call in flight sends nothing.
     pub fn close(&mut self, instrument: u16, tag: Option<u32>) -> Result<Option<OrderId>, DeskError> {
-        let mine = self.open.values().filter(|order| order.instrument == instrument);
+        let mine = self.open_orders().copied().filter(|order| order.instrument == instrument);
         let (resting, passing): (Vec<Order>, Vec<Order>) = mine.partition(|order| order.may_rest());
         for order in resting {
             self.cancel(order.id)?;

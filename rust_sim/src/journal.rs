@@ -76,11 +76,48 @@ impl Storage for Vec<u8> {
     }
 }
 
+/// Bytes hashed at a time: BLAKE3 takes 1 kB alone, and up to sixteen of them side by side.
+const BLOCK: usize = 1 << 14;
+
+/// The hash of a stream that comes in small pieces.
+#[derive(Clone, Debug)]
+struct Digest {
+    hasher: blake3::Hasher,
+    /// What is not hashed yet.
+    block: Vec<u8>,
+}
+
+impl Digest {
+    fn new() -> Self {
+        Digest { hasher: blake3::Hasher::new(), block: Vec::new() }
+    }
+
+    #[inline]
+    fn update(&mut self, bytes: &[u8]) {
+        self.block.extend_from_slice(bytes);
+    }
+
+    /// Hashes what has come together, if that is enough to be worth it.
+    #[inline]
+    fn settle(&mut self) {
+        if self.block.len() >= BLOCK {
+            self.hasher.update(&self.block);
+            self.block.clear();
+        }
+    }
+
+    fn finish(&self) -> blake3::Hash {
+        self.hasher.clone().update(&self.block).finalize()
+    }
+}
+
 /// Writes a journal and keeps its digest.
 #[derive(Debug)]
 pub struct Journal<S: Storage> {
     storage: S,
-    digest: blake3::Hasher,
+    digest: Digest,
+    /// The record that is being written.
+    record: Vec<u8>,
     /// Inputs numbered so far.
     inputs: u64,
     /// Rows of each source that were delivered and not written yet: first, and how many.
@@ -94,7 +131,8 @@ impl<S: Storage> Journal<S> {
         storage.append(MAGIC);
         let mut journal = Journal {
             storage,
-            digest: blake3::Hasher::new(),
+            digest: Digest::new(),
+            record: Vec::new(),
             inputs: 0,
             rows: vec![(0, 0); sources],
             rows_pending: false,
@@ -110,7 +148,7 @@ impl<S: Storage> Journal<S> {
 
     /// The digest of all outputs so far, in hex.
     pub fn digest(&self) -> String {
-        self.digest.finalize().to_hex().to_string()
+        self.digest.finish().to_hex().to_string()
     }
 
     /// The storage.
@@ -121,7 +159,7 @@ impl<S: Storage> Journal<S> {
     /// Ends the journal with its digest.
     pub fn end(&mut self) {
         self.flush_rows();
-        let digest = *self.digest.finalize().as_bytes();
+        let digest = *self.digest.finish().as_bytes();
         self.write(RecordKind::End, &digest);
     }
 
@@ -228,18 +266,19 @@ impl<S: Storage> Journal<S> {
         head[0] = kind as u8;
         head[4..8].copy_from_slice(&(payload.len() as u32).to_le_bytes());
         head[8..16].copy_from_slice(&self.inputs.to_le_bytes());
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(&head);
-        crc.update(payload);
-        self.storage.append(&head);
-        self.storage.append(payload);
-        self.storage.append(&crc.finalize().to_le_bytes());
+        self.record.clear();
+        self.record.extend_from_slice(&head);
+        self.record.extend_from_slice(payload);
+        let crc = crc32fast::hash(&self.record);
+        self.record.extend_from_slice(&crc.to_le_bytes());
+        self.storage.append(&self.record);
     }
 
     fn update(&mut self, kind: RecordKind, now: Nanos, payload: &[u8]) {
         self.digest.update(&[kind as u8]);
         self.digest.update(&now.0.to_le_bytes());
         self.digest.update(payload);
+        self.digest.settle();
     }
 }
 
@@ -315,6 +354,23 @@ mod tests {
         use RecordKind::{End, Fill, Header, Rows, Timer};
         assert_eq!(kinds, [Header, Rows, Rows, Timer, Fill, End]);
         assert_eq!(records[3].input, 4);
+    }
+
+    #[test]
+    fn the_digest_is_that_of_all_outputs_in_one_piece() {
+        let mut journal = Journal::new(Vec::new(), 1, "{}");
+        let mut outputs = Vec::new();
+        for n in 0..2_000_i64 {
+            journal.fill(Nanos(n), n as u64, 1, -n, 3);
+            let payload_end = journal.storage.len() - 4;
+            outputs.push(RecordKind::Fill as u8);
+            outputs.extend_from_slice(&n.to_le_bytes());
+            outputs.extend_from_slice(&journal.storage[payload_end - 48..payload_end]);
+            if n % 97 == 0 {
+                assert_eq!(journal.digest(), blake3::hash(&outputs).to_hex().to_string());
+            }
+        }
+        assert!(outputs.len() > 2 * BLOCK);
     }
 
     #[test]

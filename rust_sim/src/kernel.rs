@@ -614,7 +614,7 @@ impl<S: Storage> Kernel<S> {
         if closed {
             order.ts_closed = Some(answer.ts);
         }
-        let order = *order;
+        let order = **order;
         let after = if closed { 0 } else { order.open().0 * order.side.sign() };
         self.desk.open_net[order.instrument as usize] += after - before;
         if closed {

@@ -12,8 +12,10 @@ import polars as pl
 import pytest
 
 from cift.errors import InvalidParameter, UnknownFigure, UnknownName
-from cift.research import statistics as module
-from cift.research.statistics import LABELS, Statistics, figure_text, sharpe, statistics
+from cift.research import figures as formulas
+from cift.research.figures import sharpe
+from cift.research.statistics import statistics
+from cift.research.table import ANNUALISED, LABELS, OWN_LABELS, Statistics, figure_text
 
 DAY = timedelta(days=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -237,7 +239,7 @@ def test_annualised_return_equals_the_published_cases(cases):
     periods = {"daily": 252, "weekly": 52, "monthly": 12}
     seen = 0
     for returns, case in published(cases, "annual_return"):
-        given = module.annualised_return(np.nan_to_num(returns), periods[case["period"]])
+        given = formulas.annualised_return(np.nan_to_num(returns), periods[case["period"]])
         assert given == pytest.approx(case["expected"], rel=1e-9)
         seen += 1
     assert seen == 3
@@ -247,7 +249,7 @@ def test_the_deepest_drawdown_equals_the_published_cases(cases):
     seen = 0
     for returns, case in published(cases, "max_drawdown"):
         equity = np.cumprod(np.concatenate(([1.0], 1 + np.nan_to_num(returns))))
-        depth = module.drawdowns(np.arange(len(equity)), equity).depth
+        depth = formulas.drawdowns(np.arange(len(equity)), equity).depth
         expected = float(case["expected"])
         assert -depth.max(initial=0.0) == pytest.approx(0.0 if math.isnan(expected) else expected, abs=1e-12)
         seen += 1
@@ -258,7 +260,7 @@ def test_alpha_over_two_published_years(real_data):
     rows = pl.read_csv(real_data / "performance" / "portfolio_bacon.csv")
     fund, market = rows[:, 1].to_numpy(), rows[:, 2].to_numpy()
     expected = json.loads((real_data / "performance" / "portfolio_bacon.expected.json").read_text())["expected"]
-    slope, earned, held = module.beta(fund, market), *(module.annualised_return(x, 12) for x in (fund, market))
+    slope, earned, held = formulas.beta(fund, market), *(formulas.annualised_return(x, 12) for x in (fund, market))
     assert earned - slope * held == pytest.approx(expected["jensen_alpha"], abs=5e-4)  # given to three decimals
 
 
@@ -287,13 +289,13 @@ def test_the_arithmetic_sharpe_ratio_is_that_of_the_daily_returns():
 
 def test_the_error_of_the_mean_fill_is_the_usual_one_when_fills_stand_alone():
     pieces = np.array([3.0, -1.0, 4.0, 1.0, -5.0])
-    mean, error = module.mean_and_error(pieces, np.ones(5))
+    mean, error = formulas.mean_and_error(pieces, np.ones(5))
     assert mean == pytest.approx(pieces.mean())
     assert error == pytest.approx(pieces.std(ddof=1) / math.sqrt(5))
 
 
 def test_fills_of_one_instant_are_one_observation():
-    mean, error = module.mean_and_error(np.array([4.0, -2.0]), np.array([2.0, 1.0]))
+    mean, error = formulas.mean_and_error(np.array([4.0, -2.0]), np.array([2.0, 1.0]))
     assert mean == pytest.approx(2 / 3)
     # Residuals 4 - 4/3 and -2 - 2/3, both 8/3 in size.
     assert error == pytest.approx(math.sqrt(2 * (8 / 3) ** 2 * 2) / 3)
@@ -374,7 +376,7 @@ def test_overlapping_trades_count_their_time_once():
 
 def test_drawdowns_end_at_recovery_or_with_the_record():
     equity = np.array([10.0, 12.0, 9.0, 11.0, 12.0, 13.0, 13.0, 11.7])
-    falls = module.drawdowns(np.arange(8) * 5, equity)
+    falls = formulas.drawdowns(np.arange(8) * 5, equity)
     assert falls.depth == pytest.approx([0.25, 0.1])
     # From the peak's row to the row that reaches it again; the last one ends where the record does.
     assert falls.duration_ns.tolist() == [15, 5]
@@ -393,7 +395,7 @@ def test_drawdowns_equal_a_slow_walk(seed):
             depth = max(depth, 1 - equity[row] / equity[peak_row])
     if depth > 0:
         expected.append((depth, 199 - peak_row))
-    falls = module.drawdowns(np.arange(200), equity)
+    falls = formulas.drawdowns(np.arange(200), equity)
     assert falls.depth == pytest.approx([depth for depth, _ in expected])
     assert falls.duration_ns.tolist() == [length for _, length in expected]
 
@@ -405,7 +407,7 @@ def test_drawdowns_equal_a_slow_walk(seed):
 def test_below_twenty_days_nothing_is_annualised(days, period):
     figures = of_equity(1000 + np.arange(days + 1.0) % 3)
     assert figures.period == period
-    annualised = [figures[label] for label in module.ANNUALISED if label not in ("Calmar Ratio",)]
+    annualised = [figures[label] for label in ANNUALISED if label not in ("Calmar Ratio",)]
     assert all((value is None) == (period == "hourly") for value in annualised)
     assert ("# Trades" in dict.fromkeys(x for x, _, _ in figures.leading)) == (period == "daily")
     assert figures.basis("Sharpe Ratio") == ("hourly, not annualised" if period == "hourly" else "daily, 365 a year")
@@ -552,7 +554,7 @@ def test_to_dict_gives_a_copy():
 def test_print_is_aligned_and_shows_what_is_missing():
     lines = repr(of_equity([1000.0, 1001.0])).splitlines()
     figures = [line for line in lines if not line.startswith("Note:")]
-    assert len(figures) == len(LABELS) + len(module.OWN_LABELS)
+    assert len(figures) == len(LABELS) + len(OWN_LABELS)
     ratio = next(line for line in figures if line.startswith("Sharpe Ratio "))
     assert ratio.endswith("--  hourly, not annualised")
     beginning = next(line for line in figures if line.startswith("Start"))

@@ -504,7 +504,9 @@ impl MatchingEngine {
         if is != was {
             self.taken.count(is);
             self.book.mark_taken(slot, is);
-            self.quotes.mark_stale(self.book.node(slot).marks.side(), !is);
+            if !is {
+                self.mark_stale(slot);
+            }
         }
         if is && !was && self.refill == Refill::NextEvent {
             self.taken.remember(slot);
@@ -519,7 +521,7 @@ impl MatchingEngine {
             self.set_taken(slot, Lots::ZERO);
         }
         if marks.is_ours() {
-            self.quotes.mark_stale(marks.side(), true);
+            self.mark_stale(slot);
             if !self.places.is_empty() {
                 self.leave_place(slot);
             }

@@ -30,12 +30,6 @@ impl Quotes {
         self.used && self.shown[side as usize].is_none_or(|best| side.rank(price) > side.rank(best))
     }
 
-    /// One of ours left a level, or what they took of it is there again.
-    #[inline]
-    pub(super) fn mark_stale(&mut self, side: Side, stale: bool) {
-        self.stale[side as usize] |= stale;
-    }
-
     #[inline]
     pub(super) fn shows(&self, side: Side, price: Ticks) -> bool {
         self.shown[side as usize] == Some(price)
@@ -53,6 +47,16 @@ impl MatchingEngine {
         let known = self.quotes.shown[side as usize].is_some_and(|best| side.rank(price) <= side.rank(best));
         if !known {
             self.book.mark_unseen(slot, true);
+        }
+    }
+
+    /// One of ours is about to leave the level of a slot, or what they took there is displayed again. A level that is shown,
+    /// or a better one, is settled by the next move of the best price in any case.
+    #[inline]
+    pub(super) fn mark_stale(&mut self, slot: u32) {
+        if self.quotes.used {
+            let side = self.book.node(slot).marks.side();
+            self.quotes.stale[side as usize] |= self.quotes.ends_before(side, self.book.price_of(slot));
         }
     }
 
@@ -100,7 +104,8 @@ impl MatchingEngine {
             self.nothing_seen();
         }
         let Some((price, qty)) = best else {
-            return self.show(side, None);
+            let old = self.quotes.shown[side as usize].take();
+            return self.settle(side, old);
         };
         if qty.0 <= 0 {
             return sink.event(Event::Anomaly(Anomaly::BadSize));
@@ -108,10 +113,13 @@ impl MatchingEngine {
         if !price.in_range() {
             return sink.event(Event::Anomaly(Anomaly::BadPrice));
         }
-        if !self.quotes.shows(side, price) {
-            self.show(side, Some(price));
-        }
+        let old = self.quotes.shown[side as usize].replace(price);
+        // The new size stands before the old one goes. The other way round, a side of one shown level would look for its next
+        // best at each move of the price, and might find it far off, where ours once took.
         self.set_displayed(side, price, qty, sink);
+        if old != Some(price) {
+            self.settle(side, old);
+        }
         if self.book.ours(side.opposite()) > 0 {
             let free = self.displayed_at(side, price);
             let given = self.fill_crossed(Party::Market, side, price, free, sink);
@@ -136,29 +144,40 @@ impl MatchingEngine {
         }
     }
 
-    /// The best price of a side moves. Sizes at prices better than the new one are gone from the record. Sizes at worse
-    /// prices are no longer shown: they stay only as the queue around ours, and while ours have taken of them.
-    fn show(&mut self, side: Side, best: Option<Ticks>) {
-        let old = std::mem::replace(&mut self.quotes.shown[side as usize], best);
-        let end = best.map_or(i64::MAX, |price| side.rank(price));
-        // Levels behind both the old and the new best were settled when they went out of sight.
+    /// The best price of a side has moved away from `old`. Sizes at prices better than the new one are gone from the record.
+    /// Sizes at worse prices are no longer shown: they stay only as the queue around ours, and while ours have taken of them.
+    fn settle(&mut self, side: Side, old: Option<Ticks>) {
+        let end = self.quotes.shown[side as usize].map_or(i64::MAX, |price| side.rank(price));
+        if let Some(old) = old {
+            self.drop_unneeded(side, side.rank(old), end);
+        }
+        // Nothing was displayed before the old best, and levels behind both were settled when they went out of sight.
         let all = std::mem::take(&mut self.quotes.stale[side as usize]);
-        let last = if all { i64::MAX } else { old.map_or(end, |price| side.rank(price).max(end)) };
+        let last = if all { i64::MAX } else { end };
         let mut at = self.book.best_level(side);
-        while let Some((rank, place)) = at.filter(|&(rank, _)| rank <= last) {
-            let level = *self.book.level(side, place);
-            let needed = rank == end
-                || rank > end
-                    && (level.ours > 0 || self.book.walk(level.head).any(|s| self.book.node(s).marks.is_taken()));
-            let mut slot = if needed { NIL } else { level.head };
-            while slot != NIL {
-                let following = self.book.next(slot);
-                if self.book.node(slot).marks.is_anonymous() {
-                    self.remove(slot);
-                }
-                slot = following;
+        while let Some((rank, _)) = at.filter(|&(rank, _)| rank < last) {
+            if rank != end {
+                self.drop_unneeded(side, rank, end);
             }
             at = self.book.level_after(side, rank);
+        }
+    }
+
+    /// Drops the displayed sizes of a level that is not the shown one, where nothing keeps them.
+    #[inline]
+    fn drop_unneeded(&mut self, side: Side, rank: i64, end: i64) {
+        let Some(&level) = self.book.level_at(side, side.price_of_rank(rank)) else { return };
+        let taken = |slot| self.book.node(slot).marks.is_taken();
+        if rank > end && (level.ours > 0 || self.book.walk(level.head).any(taken)) {
+            return;
+        }
+        let mut slot = level.head;
+        while slot != NIL {
+            let following = self.book.next(slot);
+            if self.book.node(slot).marks.is_anonymous() {
+                self.remove(slot);
+            }
+            slot = following;
         }
     }
 

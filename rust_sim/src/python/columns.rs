@@ -2,12 +2,12 @@
 
 use numpy::{Element, PyArray1};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyString};
 
-use super::desk::{Shared, average_price, end_text, half_ticks, money, status_text, tif_text};
-use super::dispatch::{liquidity_text, reason_text};
+use super::desk::{Shared, average_price, half_ticks, money};
 use super::errors::raise;
 use super::side::PySide;
+use super::words::{end_text, liquidity_text, reason_text, status_text, tif_text};
 use crate::instrument::Instrument;
 use crate::kernel::Fill;
 use crate::market::{Print, Touch};
@@ -23,8 +23,21 @@ pub(crate) fn array<T: Element>(py: Python<'_>, values: impl Iterator<Item = T>)
     PyArray1::from_vec(py, values.collect())
 }
 
-fn texts<'py>(py: Python<'py>, values: impl Iterator<Item = Option<String>>) -> PyResult<Bound<'py, PyList>> {
-    PyList::new(py, values.collect::<Vec<_>>())
+/// A column of few different texts: each is one Python object, however often it stands there.
+fn texts<'py, 'a>(py: Python<'py>, values: impl Iterator<Item = Option<&'a str>>) -> PyResult<Bound<'py, PyList>> {
+    let mut made: Vec<(&str, Bound<'py, PyAny>)> = Vec::new();
+    let mut object = |value: Option<&'a str>| {
+        let Some(text) = value else { return py.None().into_bound(py) };
+        match made.iter().find(|(known, _)| std::ptr::eq(*known, text)) {
+            Some((_, object)) => object.clone(),
+            None => {
+                let object = PyString::new(py, text).into_any();
+                made.push((text, object.clone()));
+                object
+            }
+        }
+    };
+    PyList::new(py, values.map(&mut object).collect::<Vec<_>>())
 }
 
 pub(crate) fn symbols<'py>(
@@ -32,7 +45,7 @@ pub(crate) fn symbols<'py>(
     names: &[String],
     of: impl Iterator<Item = u16>,
 ) -> PyResult<Bound<'py, PyList>> {
-    PyList::new(py, of.map(|at| names[at as usize].as_str()).collect::<Vec<_>>())
+    texts(py, of.map(|at| Some(names[at as usize].as_str())))
 }
 
 fn or_nan(value: Option<f64>) -> f64 {
@@ -183,13 +196,13 @@ pub(crate) fn fills_columns<'py>(
     columns.set_item("ts", array(py, fills.iter().map(|fill| fill.ts.0)))?;
     columns.set_item("symbol", symbols(py, names, fills.iter().map(|fill| fill.instrument))?)?;
     columns.set_item("order_id", array(py, fills.iter().map(|fill| fill.order.0 as i64)))?;
-    columns.set_item("side", texts(py, fills.iter().map(|fill| Some(PySide::from(fill.side).text().to_owned())))?)?;
+    columns.set_item("side", texts(py, fills.iter().map(|fill| Some(PySide::from(fill.side).text())))?)?;
     columns.set_item("price", array(py, fills.iter().map(|fill| of(fill).tick.value(fill.price.0))))?;
     columns.set_item("size", array(py, fills.iter().map(|fill| of(fill).lot.value(fill.qty.0))))?;
     columns.set_item("fee", array(py, fills.iter().map(|fill| money(fill.fee.0))))?;
-    let liquidity = fills.iter().map(|fill| Some(liquidity_text(fill.reason).to_owned()));
+    let liquidity = fills.iter().map(|fill| Some(liquidity_text(fill.reason)));
     columns.set_item("liquidity", texts(py, liquidity)?)?;
-    columns.set_item("reason", texts(py, fills.iter().map(|fill| Some(reason_text(fill.reason).to_owned())))?)?;
+    columns.set_item("reason", texts(py, fills.iter().map(|fill| Some(reason_text(fill.reason))))?)?;
     let ahead = fills.iter().map(|fill| or_nan(fill.ahead.map(|ahead| of(fill).lot.value(ahead.0))));
     columns.set_item("ahead", array(py, ahead))?;
     columns.set_item("position", array(py, fills.iter().map(|fill| of(fill).lot.value(fill.position.0))))?;
@@ -205,36 +218,37 @@ pub(crate) fn fills_columns<'py>(
 
 pub(crate) fn orders_columns<'py>(
     py: Python<'py>,
-    orders: &[Order],
+    orders: &[&Order],
     instruments: &[Instrument],
     shared: &Shared,
 ) -> PyResult<Bound<'py, PyDict>> {
     let of = |order: &Order| instruments[order.instrument as usize];
+    let rows = || orders.iter().copied();
     let columns = PyDict::new(py);
-    columns.set_item("order_id", array(py, orders.iter().map(|order| order.id.0 as i64)))?;
-    columns.set_item("symbol", symbols(py, &shared.symbols, orders.iter().map(|order| order.instrument))?)?;
-    columns
-        .set_item("side", texts(py, orders.iter().map(|order| Some(PySide::from(order.side).text().to_owned())))?)?;
-    let kind = |order: &Order| Some(if order.limit.is_some() { "limit" } else { "market" }.to_owned());
-    columns.set_item("kind", texts(py, orders.iter().map(kind))?)?;
-    columns.set_item("tif", texts(py, orders.iter().map(|order| Some(tif_text(order.tif).to_owned())))?)?;
+    columns.set_item("order_id", array(py, rows().map(|order| order.id.0 as i64)))?;
+    columns.set_item("symbol", symbols(py, &shared.symbols, rows().map(|order| order.instrument))?)?;
+    columns.set_item("side", texts(py, rows().map(|order| Some(PySide::from(order.side).text())))?)?;
+    let kind = |order: &Order| Some(if order.limit.is_some() { "limit" } else { "market" });
+    columns.set_item("kind", texts(py, rows().map(kind))?)?;
+    columns.set_item("tif", texts(py, rows().map(|order| Some(tif_text(order.tif))))?)?;
     let limit = |order: &Order| or_nan(order.limit.map(|price| of(order).tick.value(price.0)));
-    columns.set_item("price", array(py, orders.iter().map(limit)))?;
-    columns.set_item("size", array(py, orders.iter().map(|order| of(order).lot.value(order.qty.0))))?;
-    columns.set_item("filled", array(py, orders.iter().map(|order| of(order).lot.value(order.filled.0))))?;
+    columns.set_item("price", array(py, rows().map(limit)))?;
+    columns.set_item("size", array(py, rows().map(|order| of(order).lot.value(order.qty.0))))?;
+    columns.set_item("filled", array(py, rows().map(|order| of(order).lot.value(order.filled.0))))?;
     let average = |order: &Order| {
         let tick = of(order).tick;
         let mean = order.filled_ticks_lots as f64 / order.filled.0 as f64;
         if order.filled == Lots::ZERO { f64::NAN } else { mean * tick.num as f64 / tick.den as f64 }
     };
-    columns.set_item("average_price", array(py, orders.iter().map(average)))?;
+    columns.set_item("average_price", array(py, rows().map(average)))?;
     let status = |order: &Order| if order.state.is_closed() { status_text(order.state) } else { "open" };
-    columns.set_item("status", texts(py, orders.iter().map(|order| Some(status(order).to_owned())))?)?;
-    columns.set_item("reason", texts(py, orders.iter().map(|order| end_text(order.end).map(str::to_owned)))?)?;
-    columns.set_item("tag", texts(py, orders.iter().map(|order| shared.tag_text(order.tag)))?)?;
-    columns.set_item("ts_submitted", array(py, orders.iter().map(|order| order.ts_submitted.0)))?;
-    columns.set_item("ts_accepted", array(py, orders.iter().map(|order| time(order.ts_accepted))))?;
-    columns.set_item("ts_closed", array(py, orders.iter().map(|order| time(order.ts_closed))))?;
+    columns.set_item("status", texts(py, rows().map(|order| Some(status(order))))?)?;
+    columns.set_item("reason", texts(py, rows().map(|order| end_text(order.end)))?)?;
+    let tags: Vec<_> = rows().map(|order| shared.tag_text(py, order.tag)).collect();
+    columns.set_item("tag", PyList::new(py, tags)?)?;
+    columns.set_item("ts_submitted", array(py, rows().map(|order| order.ts_submitted.0)))?;
+    columns.set_item("ts_accepted", array(py, rows().map(|order| time(order.ts_accepted))))?;
+    columns.set_item("ts_closed", array(py, rows().map(|order| time(order.ts_closed))))?;
     Ok(columns)
 }
 

@@ -10,10 +10,10 @@ use pyo3::types::{PyDict, PyString};
 use super::cell::Line;
 use super::desk::{Book, Handle, Shared, money, order_update};
 use super::side::PySide;
+use super::words::{liquidity_text, reason_text};
 use crate::desk::Desk;
 use crate::instrument::Instrument;
 use crate::kernel::{Fill, Halt, Strategy, Wake, Wants};
-use crate::matching::FillReason;
 use crate::types::{Lots, Ticks};
 
 /// Best bid and ask at one moment, in natural units. A missing side has price NaN and size 0.
@@ -110,19 +110,6 @@ impl FillUpdate {
             self.reason
         )
     }
-}
-
-pub(crate) fn reason_text(reason: FillReason) -> &'static str {
-    match reason {
-        FillReason::Took => "took",
-        FillReason::Queue => "queue",
-        FillReason::Crossed => "crossed",
-        FillReason::Swept => "swept",
-    }
-}
-
-pub(crate) fn liquidity_text(reason: FillReason) -> &'static str {
-    if reason == FillReason::Took { "taker" } else { "maker" }
 }
 
 /// One instrument of the run, as Python objects.

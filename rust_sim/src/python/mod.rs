@@ -9,6 +9,7 @@ mod errors;
 mod generator;
 mod run;
 mod side;
+mod words;
 
 use pyo3::prelude::*;
 

@@ -174,7 +174,7 @@ impl Run {
             simulation.look_from(start);
             kernel.start_at(start);
         }
-        let shared = Shared { desk: Mutex::new(None), symbols, tags: Mutex::new(Vec::new()) };
+        let shared = Shared { desk: Mutex::new(None), symbols, tags: Mutex::default() };
         let shared = Arc::new(shared);
         Run {
             kernel,
@@ -500,11 +500,9 @@ impl Run {
 
     /// All orders in the order of their ids, as columns.
     fn orders<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let open: Vec<Order> = match self.finished {
-            true => self.open_at_end.clone(),
-            false => self.kernel.desk.open_orders().copied().collect(),
-        };
-        let mut orders: Vec<Order> = self.kernel.closed.iter().copied().chain(open).collect();
+        // Those of the desk while it is here, and later what was open when it went to the handles.
+        let open = self.kernel.desk.open_orders().chain(&self.open_at_end);
+        let mut orders: Vec<&Order> = self.kernel.closed.iter().chain(open).collect();
         orders.sort_unstable_by_key(|order| order.id.0);
         orders_columns(py, &orders, &self.instruments, &self.shared)
     }

@@ -1,200 +1,17 @@
-//! The strategy's desk in Python: verbs and views of one instrument, in natural units.
+//! The verbs and views of one instrument.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::errors::raise;
-use super::side::PySide;
-use crate::account::Money;
-use crate::book::PriceLevel;
-use crate::desk::{Desk, DeskError, Ticket};
+use super::{Book, OrderUpdate, Shared, average_price, money, order_update};
+use crate::desk::{DeskError, Ticket};
 use crate::instrument::{Instrument, OffStep};
-use crate::matching::{CancelReason, RejectReason, SelfTrade, TimeInForce};
-use crate::order::{Order, OrderEnd, OrderState};
-use crate::types::{Family, Lots, Nanos, OrderId, Side, Ticks};
-
-/// Money units to natural units.
-pub(crate) fn money(amount: i128) -> f64 {
-    amount as f64 / 1e18
-}
-
-/// What the handlers of one run share: the desk while a handler runs, and what gives its numbers their names.
-pub(crate) struct Shared {
-    pub(crate) desk: Mutex<Option<Box<Desk>>>,
-    pub(crate) symbols: Vec<String>,
-    pub(crate) tags: Mutex<Vec<String>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Shared {
-    pub(crate) fn lend(&self, desk: Box<Desk>) {
-        *lock(&self.desk) = Some(desk);
-    }
-
-    pub(crate) fn take_back(&self) -> Option<Box<Desk>> {
-        lock(&self.desk).take()
-    }
-
-    pub(crate) fn tag_text(&self, tag: Option<u32>) -> Option<String> {
-        tag.and_then(|tag| lock(&self.tags).get(tag as usize).cloned())
-    }
-
-    /// The number of a label; each distinct text is kept once.
-    fn tag(&self, text: &str) -> u32 {
-        let mut tags = lock(&self.tags);
-        let known = tags.iter().position(|tag| tag == text);
-        known.unwrap_or_else(|| {
-            tags.push(text.to_owned());
-            tags.len() - 1
-        }) as u32
-    }
-
-    /// Runs `action` on the desk, which is there while a handler runs and after the run.
-    fn with<T>(&self, py: Python<'_>, action: impl FnOnce(&mut Desk) -> PyResult<T>) -> PyResult<T> {
-        match lock(&self.desk).as_deref_mut() {
-            Some(desk) => action(desk),
-            None => Err(raise(
-                py,
-                "CiftError",
-                "verbs and views work inside a handler, while the simulation waits for it; not from another thread, \
-                 and not before the run has begun"
-                    .to_owned(),
-            )),
-        }
-    }
-}
-
-pub(crate) fn reject_text(reason: RejectReason) -> &'static str {
-    match reason {
-        RejectReason::SizeOutOfRange => "size out of range",
-        RejectReason::PriceOutOfRange => "price out of range",
-        RejectReason::DuplicateId => "duplicate id",
-        RejectReason::UnknownOrder => "unknown order",
-        RejectReason::WouldTrade => "post-only order would have traded",
-        RejectReason::PostOnlyConflict => "post-only conflicts with the order type",
-        RejectReason::OwnerOutOfRange => "owner out of range",
-        RejectReason::LevelOverflow => "total size at the price would overflow",
-    }
-}
-
-pub(crate) fn cancel_text(reason: CancelReason) -> &'static str {
-    match reason {
-        CancelReason::Requested => "requested",
-        CancelReason::Immediate => "immediate or cancel",
-        CancelReason::FillOrKill => "fill or kill",
-        CancelReason::NoLiquidity => "no liquidity",
-        CancelReason::SelfTrade => "self-trade prevention",
-        CancelReason::ModifiedAway => "modified to less than filled",
-    }
-}
-
-pub(crate) fn end_text(end: OrderEnd) -> Option<&'static str> {
-    match end {
-        OrderEnd::None => None,
-        OrderEnd::Rejected(reason) => Some(reject_text(reason)),
-        OrderEnd::Cancelled(reason) => Some(cancel_text(reason)),
-    }
-}
-
-pub(crate) fn status_text(state: OrderState) -> &'static str {
-    match state {
-        OrderState::PendingNew => "sent",
-        OrderState::New => "open",
-        OrderState::PartiallyFilled => "partially filled",
-        OrderState::PendingReplace => "replace sent",
-        OrderState::PendingCancel => "cancel sent",
-        OrderState::Filled => "filled",
-        OrderState::Canceled => "cancelled",
-        OrderState::Rejected => "rejected",
-    }
-}
-
-pub(crate) fn tif_text(tif: TimeInForce) -> &'static str {
-    match tif {
-        TimeInForce::Gtc => "GTC",
-        TimeInForce::Ioc => "IOC",
-        TimeInForce::Fok => "FOK",
-    }
-}
-
-pub(crate) fn parse_tif(py: Python<'_>, text: &str) -> PyResult<TimeInForce> {
-    match text {
-        "GTC" => Ok(TimeInForce::Gtc),
-        "IOC" => Ok(TimeInForce::Ioc),
-        "FOK" => Ok(TimeInForce::Fok),
-        other => Err(raise(
-            py,
-            "UnknownName",
-            format!("tif {other:?} is not known; supported are \"GTC\", \"IOC\" and \"FOK\""),
-        )),
-    }
-}
-
-pub(crate) fn parse_self_trade(py: Python<'_>, text: Option<&str>) -> PyResult<SelfTrade> {
-    match text {
-        None => Ok(SelfTrade::Allow),
-        Some("cancel_newest") => Ok(SelfTrade::CancelNewest),
-        Some("cancel_oldest") => Ok(SelfTrade::CancelOldest),
-        Some("cancel_both") => Ok(SelfTrade::CancelBoth),
-        Some(other) => Err(raise(
-            py,
-            "UnknownName",
-            format!(
-                "self_trade {other:?} is not known; supported are None, \"cancel_newest\", \"cancel_oldest\" and \
-                 \"cancel_both\""
-            ),
-        )),
-    }
-}
-
-/// An order of the strategy as answers have told it, in natural units.
-#[pyclass(module = "cift._sim", frozen, get_all)]
-pub(crate) struct OrderUpdate {
-    /// Its id: the count of the strategy's orders.
-    id: u64,
-    /// Symbol.
-    symbol: Py<PyString>,
-    /// Side.
-    side: PySide,
-    /// Limit price in currency; None for a market order.
-    price: Option<f64>,
-    /// Total size in units.
-    size: f64,
-    /// Size that has traded.
-    filled: f64,
-    /// Size still open.
-    left: f64,
-    /// sent, open, partially filled, replace sent, cancel sent, filled, cancelled or rejected.
-    status: &'static str,
-    /// Why it was cancelled or rejected.
-    reason: Option<&'static str>,
-    /// Size that stood ahead when it joined its queue; None while it is not known.
-    ahead: Option<f64>,
-    /// The label it was sent with.
-    tag: Option<String>,
-    /// When it was sent, nanoseconds since the epoch.
-    ts_submitted: i64,
-}
-
-#[pymethods]
-impl OrderUpdate {
-    /// Whether nothing more can happen to it.
-    #[getter]
-    fn is_closed(&self) -> bool {
-        matches!(self.status, "filled" | "cancelled" | "rejected")
-    }
-
-    fn __repr__(&self, py: Python<'_>) -> String {
-        let price = self.price.map_or("market".to_owned(), |price| price.to_string());
-        let (id, side, size, status) = (self.id, self.side.text(), self.size, self.status);
-        format!("<order {id} {side} {size} {} at {price}: {status}, {} filled>", self.symbol.bind(py), self.filled)
-    }
-}
+use crate::matching::TimeInForce;
+use crate::python::errors::raise;
+use crate::python::words::{parse_self_trade, parse_tif};
+use crate::types::{Lots, Nanos, OrderId, Side, Ticks};
 
 /// The verbs and views of one instrument.
 #[pyclass(module = "cift._sim", frozen)]
@@ -373,36 +190,12 @@ impl Handle {
             tif,
             post_only,
             self_trade: parse_self_trade(py, self_trade)?,
-            tag: tag.map(|tag| self.shared.tag(tag)),
+            tag: tag.map(|tag| self.shared.tag(py, tag)),
         };
         self.shared.with(py, |desk| match desk.submit(&ticket) {
             Ok(id) => Ok(id.0),
             Err(error) => Err(self.refused(py, error, None)),
         })
-    }
-}
-
-pub(crate) fn order_update(
-    py: Python<'_>,
-    order: &Order,
-    shared: &Shared,
-    instrument: &Instrument,
-    symbol: &Py<PyString>,
-) -> OrderUpdate {
-    let (tick, lot) = (instrument.tick, instrument.lot);
-    OrderUpdate {
-        id: order.id.0,
-        symbol: symbol.clone_ref(py),
-        side: order.side.into(),
-        price: order.limit.map(|price| tick.value(price.0)),
-        size: lot.value(order.qty.0),
-        filled: lot.value(order.filled.0),
-        left: lot.value(order.open().0),
-        status: status_text(order.state),
-        reason: end_text(order.end),
-        ahead: order.ahead.map(|ahead| lot.value(ahead.0)),
-        tag: shared.tag_text(order.tag),
-        ts_submitted: order.ts_submitted.0,
     }
 }
 
@@ -456,7 +249,7 @@ impl Handle {
     #[pyo3(signature = (size, *, tag=None))]
     fn target(&self, py: Python<'_>, size: f64, tag: Option<&str>) -> PyResult<Option<u64>> {
         let target = self.lots(py, size)?;
-        let tag = tag.map(|tag| self.shared.tag(tag));
+        let tag = tag.map(|tag| self.shared.tag(py, tag));
         self.shared.with(py, |desk| match desk.target(self.at, target, tag) {
             Ok(id) => Ok(id.map(|id| id.0)),
             Err(error) => Err(self.refused(py, error, None)),
@@ -467,7 +260,7 @@ impl Handle {
     /// market orders that are on their way.
     #[pyo3(signature = (*, tag=None))]
     fn close(&self, py: Python<'_>, tag: Option<&str>) -> PyResult<Option<u64>> {
-        let tag = tag.map(|tag| self.shared.tag(tag));
+        let tag = tag.map(|tag| self.shared.tag(py, tag));
         self.shared
             .with(py, |desk| desk.close(self.at, tag).map_err(|error| self.refused(py, error, None)))
             .map(|id| id.map(|id| id.0))
@@ -550,116 +343,4 @@ impl Handle {
     fn now(&self, py: Python<'_>) -> PyResult<i64> {
         self.shared.with(py, |desk| Ok(desk.now.0))
     }
-}
-
-/// Mean price of an open position.
-pub(crate) fn average_price(instrument: &Instrument, qty: Lots, cost: Money) -> Option<f64> {
-    let per_tick = instrument.unit as f64 * qty.0 as f64;
-    (qty != Lots::ZERO).then(|| cost.0 as f64 / per_tick * instrument.tick.num as f64 / instrument.tick.den as f64)
-}
-
-/// The book of one instrument as it arrived, without the strategy's own orders.
-#[pyclass(module = "cift._sim", frozen)]
-pub(crate) struct Book {
-    shared: Arc<Shared>,
-    at: u16,
-    instrument: Instrument,
-    symbol: Py<PyString>,
-}
-
-/// Price, size and number of orders of a level.
-type LevelRow = (f64, f64, u32);
-
-impl Book {
-    fn touch<T>(&self, py: Python<'_>, side: Side, of: impl FnOnce(Ticks, Lots) -> T) -> PyResult<Option<T>> {
-        self.shared.with(py, |desk| Ok(desk.markets[self.at as usize].touch(side).map(|(price, qty)| of(price, qty))))
-    }
-
-    fn both<T>(&self, py: Python<'_>, of: impl FnOnce((Ticks, Lots), (Ticks, Lots)) -> T) -> PyResult<Option<T>> {
-        self.shared.with(py, |desk| {
-            let market = &desk.markets[self.at as usize];
-            Ok(market.bid.zip(market.ask).map(|(bid, ask)| of(bid, ask)))
-        })
-    }
-}
-
-#[pymethods]
-impl Book {
-    /// The symbol.
-    #[getter]
-    fn symbol(&self, py: Python<'_>) -> Py<PyString> {
-        self.symbol.clone_ref(py)
-    }
-
-    /// Best bid price; None where the side is empty.
-    #[getter]
-    fn bid(&self, py: Python<'_>) -> PyResult<Option<f64>> {
-        self.touch(py, Side::Buy, |price, _| self.instrument.tick.value(price.0))
-    }
-
-    /// Best ask price; None where the side is empty.
-    #[getter]
-    fn ask(&self, py: Python<'_>) -> PyResult<Option<f64>> {
-        self.touch(py, Side::Sell, |price, _| self.instrument.tick.value(price.0))
-    }
-
-    /// Size at the best bid; None where the side is empty.
-    #[getter]
-    fn bid_size(&self, py: Python<'_>) -> PyResult<Option<f64>> {
-        self.touch(py, Side::Buy, |_, qty| self.instrument.lot.value(qty.0))
-    }
-
-    /// Size at the best ask; None where the side is empty.
-    #[getter]
-    fn ask_size(&self, py: Python<'_>) -> PyResult<Option<f64>> {
-        self.touch(py, Side::Sell, |_, qty| self.instrument.lot.value(qty.0))
-    }
-
-    /// Half way between best bid and best ask; None where a side is empty.
-    #[getter]
-    fn mid(&self, py: Python<'_>) -> PyResult<Option<f64>> {
-        let tick = self.instrument.tick;
-        self.both(py, |bid, ask| half_ticks(tick, bid.0.0 + ask.0.0))
-    }
-
-    /// Best ask less best bid; None where a side is empty.
-    #[getter]
-    fn spread(&self, py: Python<'_>) -> PyResult<Option<f64>> {
-        self.both(py, |bid, ask| self.instrument.tick.value(ask.0.0 - bid.0.0))
-    }
-
-    /// The levels of a side, best first: a list of (price, size, orders).
-    #[pyo3(signature = (side, most=10))]
-    fn depth(&self, py: Python<'_>, side: &Bound<'_, PyAny>, most: usize) -> PyResult<Vec<LevelRow>> {
-        let side = super::side::side_of(side)?;
-        let (tick, lot) = (self.instrument.tick, self.instrument.lot);
-        let row = |level: PriceLevel| (tick.value(level.price.0), lot.value(level.qty.0), level.orders);
-        self.shared.with(py, |desk| Ok(desk.markets[self.at as usize].depth(side, most).into_iter().map(row).collect()))
-    }
-
-    /// The orders at a price, oldest first: a list of (order id, size). Empty where the feed names no orders.
-    fn queue(&self, py: Python<'_>, side: &Bound<'_, PyAny>, price: f64) -> PyResult<Vec<(u64, f64)>> {
-        let side = super::side::side_of(side)?;
-        let Ok(ticks) = self.instrument.tick.count(price) else { return Ok(Vec::new()) };
-        let lot = self.instrument.lot;
-        self.shared.with(py, |desk| {
-            let Some(book) = desk.markets[self.at as usize].book() else { return Ok(Vec::new()) };
-            let orders = book.queue(side, Ticks(ticks)).filter(|order| order.family == Family::Record);
-            Ok(orders.map(|order| (order.id.0, lot.value(order.qty.0))).collect())
-        })
-    }
-
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let side =
-            |touch: Option<(f64, f64)>| touch.map_or("none".to_owned(), |(price, size)| format!("{size} @ {price}"));
-        let (tick, lot) = (self.instrument.tick, self.instrument.lot);
-        let bid = side(self.touch(py, Side::Buy, |price, qty| (tick.value(price.0), lot.value(qty.0)))?);
-        let ask = side(self.touch(py, Side::Sell, |price, qty| (tick.value(price.0), lot.value(qty.0)))?);
-        Ok(format!("<book {}: bid {bid}, ask {ask}>", self.shared.symbols[self.at as usize]))
-    }
-}
-
-/// A price in half ticks, by one division.
-pub(crate) fn half_ticks(tick: crate::instrument::Step, halves: i64) -> f64 {
-    (halves as f64 * tick.num as f64) / (2.0 * tick.den as f64)
 }

@@ -107,18 +107,6 @@ pub enum Row<'a> {
     Trade(&'a TradeRow),
 }
 
-impl Row<'_> {
-    /// When it acts at the venue.
-    #[inline]
-    pub(crate) fn ts(self) -> Nanos {
-        match self {
-            Row::Mbo(row) => row.ts,
-            Row::Quote(row) => row.ts,
-            Row::Trade(row) => row.ts,
-        }
-    }
-}
-
 /// Rows of one source that follow each other, where they are held.
 #[derive(Clone, Copy, Debug)]
 pub enum RowSlice<'a> {

@@ -301,22 +301,22 @@ impl Simulation {
 
     /// Lets a quiet venue act on every row that is due before `limit`. What a later quote makes void is left out.
     fn catch_up(&mut self, instrument: usize, limit: Due) {
-        let void = self.last_quote(instrument, limit);
+        let void = self.last_quote(instrument, limit).unwrap_or(Due::FIRST);
         let Simulation { sources, acting, venues, scratch, .. } = self;
         let venue = &mut venues[instrument];
         let due = |ts: Nanos, at: usize| Kind::Record.due(ts.0, at as u16);
-        if let Some(void) = void
-            && venue.may_skip_all()
-        {
-            for &at in &acting[instrument] {
-                sources[at].acted = sources[at].first_not(sources[at].acted, |ts, _| due(ts, at) < void);
-            }
-        }
-        let void = void.unwrap_or(Due::FIRST);
         loop {
             let (mut first, mut first_at, mut bound) = (Due::NEVER, usize::MAX, limit);
             for &at in &acting[instrument] {
-                let source = &sources[at];
+                let source = &mut sources[at];
+                let is_void = |ts: Nanos, _| due(ts, at) < void;
+                source.acted = if venue.may_skip_all() {
+                    source.first_not(source.acted, is_void)
+                } else {
+                    // Skipping a row leaves what ours have taken as it is, so no order among the sources is to be kept.
+                    let skip = |_, row: Row<'_>, _| if venue.may_skip(row) { Flow::On } else { Flow::Back };
+                    source.walk(source.acted, is_void, skip)
+                };
                 if source.acted < source.pushed() {
                     let head = due(source.ts(source.acted), at);
                     bound = bound.min(head.max(first));
@@ -329,14 +329,14 @@ impl Simulation {
                 return;
             }
             let source = &mut sources[first_at];
+            // A row that cannot be skipped may set free those behind it.
+            let after = if first < void { Flow::Stop } else { Flow::On };
             source.acted = source.walk(
                 source.acted,
                 |ts, _| due(ts, first_at) < bound,
                 |_, row, _| {
-                    if due(row.ts(), first_at) >= void || !venue.may_skip(row) {
-                        venue.record(row, scratch);
-                    }
-                    Flow::On
+                    venue.record(row, scratch);
+                    after
                 },
             );
         }

@@ -664,7 +664,7 @@ class Run:
     def equity(self) -> dict[str, Any]:
         """Equity, cash and open profit over time, as columns."""
     def fills(self) -> dict[str, Any]:
-        """All fills, as columns."""
+        """All fills that were not taken, as columns."""
     def finish(self) -> None:
         """Ends the run: the journal is closed, and views work on what the strategy saw last."""
     def handles(self) -> list[Handle]:
@@ -672,8 +672,10 @@ class Run:
     @property
     def inputs(self) -> int:
         """Inputs taken so far."""
+    def held(self) -> tuple[int, int, int]:
+        """How much is held that `take_fills`, `take_orders` and `take_journal` would give: fills, closed orders, bytes."""
     def journal(self) -> bytes:
-        """The journal so far."""
+        """The journal, but for what was taken."""
     @property
     def has_begun(self) -> bool:
         """Whether something reached the strategy: a row or a timer, at its start or later."""
@@ -691,7 +693,7 @@ class Run:
     def off_tick_prints(self) -> int:
         """Prints whose price lies between two ticks."""
     def orders(self) -> dict[str, Any]:
-        """All orders in the order of their ids, as columns."""
+        """All orders that were not taken, in the order of their ids, as columns."""
     def push_mbo(
         self,
         source: int,
@@ -747,8 +749,16 @@ class Run:
         """
     def set_values(self, line: int, values: NDArray[np.float64]) -> None:
         """Appends values of an indicator for the rows that `look_ahead` told last."""
+    def take_fills(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Hands over the fills so far and the entries and exits that they closed, as columns, and forgets them."""
+    def take_journal(self) -> bytes:
+        """Hands over the journal so far, and forgets it."""
+    def take_orders(self) -> dict[str, Any]:
+        """Hands over the orders that are closed, in the order of their ends, as columns, and forgets them."""
     def trades(self) -> dict[str, Any]:
-        """Entries and exits paired first in, first out, as columns. Open positions have no exit."""
+        """Entries and exits paired first in, first out, as columns, but for those that were taken. Open positions have no exit
+        and come last.
+        """
 
 @final
 class Side:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
+    from cift.data.runs import Spill
     from cift.data.view import Ticks
     from cift.research.sweep import Maximize, Sweep, SweepProgress, Trial
     from cift.research.table import Figure, Statistics
@@ -292,7 +293,7 @@ class Backtest:
 
         self.partial = None
         with _Bar(progress) as bar:
-            spec = replace(self._spec, parameters=parameters, progress=bar)
+            spec = replace(self._spec, parameters=parameters, progress=bar, sink=_spill)
             try:
                 return Result(run(spec))
             except RunError as ended:
@@ -371,6 +372,12 @@ class Backtest:
             told = None if bar is None else _best_so_far(bar, score(asked), asked)
             found = sweep(self._spec, grid, executor=executor, constraint=constraint, progress=told, maximize=maximize)
         return ShownSweep(found.trials, found.parameters, found.record)
+
+
+def _spill() -> Spill:
+    from cift.data.runs import Spill
+
+    return Spill()
 
 
 def _read_file(path: str) -> bytes:

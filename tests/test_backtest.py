@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 import warnings
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -265,6 +266,32 @@ def test_a_saved_run_comes_back_whole(result, tmp_path):
         assert getattr(back, name).equals(getattr(result, name)), name
     back.save(tmp_path / "again.cift")
     assert cift.load(tmp_path / "again.cift").fingerprint == result.fingerprint
+
+
+def test_what_a_long_run_leaves_behind_goes_to_disk_and_reads_the_same(ticks, tmp_path, monkeypatch):
+    class Busy(cift.Strategy):
+        def on_trade(self, trade):
+            self.log(f"a print of {trade.size}")
+            if len(self.open_orders) < 3:
+                self.buy(3, limit=self.book.bid or trade.price)
+            self.target(2 if self.position < 0 else -2, tag="turn")
+
+    monkeypatch.setenv("CIFT_CACHE", str(tmp_path / "cache"))
+    backtest = Backtest(ticks, Busy, chunk_rows=500)
+    whole = backtest.run()
+    backtest._spec = replace(backtest._spec, spill_rows=20)
+    spilled = backtest.run()
+    assert min(len(whole.fills), len(whole.orders), len(whole.log)) > 100
+    assert all(isinstance(spilled.record.columns[name], pl.DataFrame) for name in ("fills", "orders", "trades", "log"))
+    assert spilled.digest == whole.digest
+    assert bytes(spilled.record.journal) == whole.record.journal
+    loaded = cift.load(spilled.save(tmp_path / "spilled.cift"))
+    for result in (spilled, loaded):
+        for name in ("fills", "orders", "positions", "trades", "log", "equity"):
+            assert getattr(result, name).equals(getattr(whole, name)), name
+        assert dict(result.stats) == dict(whole.stats)
+    assert loaded.record.journal == whole.record.journal
+    assert not list((tmp_path / "cache" / "spill").iterdir())
 
 
 def test_a_damaged_file_is_no_run(result, tmp_path):

@@ -1,9 +1,13 @@
-"""Saved runs: one file that holds a record whole, written atomically, read without running any code from it."""
+"""Saved runs: one file that holds a record whole, written atomically, read without running any code from it.
+
+Long runs: what they leave behind goes to disk while they run.
+"""
 
 from __future__ import annotations
 
 import io
 import json
+import mmap
 import os
 import platform
 import tempfile
@@ -13,10 +17,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cift.config import cache_folder
 from cift.errors import CorruptData
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import polars as pl
+    import pyarrow as pa
 
 FORMAT = "cift run 1"
 META = "record.json"
@@ -65,11 +73,71 @@ def write_atomically(path: str | Path, content: bytes) -> Path:
     return target
 
 
-def save_run(path: str | Path, meta: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]], journal: bytes) -> Path:
+class Spill:
+    """Takes tables and the journal of a long run out of memory, into a folder of their own below the cache folder.
+
+    The files are mapped into memory when they are read, and deleted at once where the system allows it, else with the process.
+    """
+
+    def __init__(self) -> None:
+        parent = cache_folder() / "spill"
+        parent.mkdir(parents=True, exist_ok=True)
+        self._folder = tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True)
+        self._writers: dict[str, Any] = {}
+
+    def add(self, table: str, columns: Mapping[str, Any]) -> None:
+        """Appends rows to a table: for each column a NumPy array, or a list of text or None."""
+        import pyarrow as pa
+
+        rows = _table(columns)
+        if table not in self._writers:
+            self._writers[table] = pa.ipc.new_file(self._path(f"{table}.arrow"), rows.schema)
+        self._writers[table].write_table(rows)
+
+    def add_journal(self, content: bytes) -> None:
+        """Appends to the journal."""
+        with Path(self._path(JOURNAL)).open("ab") as file:
+            file.write(content)
+
+    def holds(self, table: str) -> bool:
+        """Whether rows of a table were added."""
+        return table in self._writers
+
+    def frame(self, table: str, last: Mapping[str, Any]) -> pl.DataFrame:
+        """The whole table, with its last rows, mapped from disk. No rows can be added afterwards."""
+        import polars as pl
+        import pyarrow as pa
+
+        self.add(table, last)
+        self._writers[table].close()
+        frame = pl.from_arrow(pa.ipc.open_file(pa.memory_map(self._path(f"{table}.arrow"))).read_all(), rechunk=False)
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def journal(self, last: bytes) -> mmap.mmap:
+        """The whole journal, with its last bytes, mapped from disk."""
+        self.add_journal(last)
+        with Path(self._path(JOURNAL)).open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def close(self) -> None:
+        """Deletes the files; what was mapped stays readable."""
+        self._folder.cleanup()
+
+    def _path(self, name: str) -> str:
+        return str(Path(self._folder.name) / name)
+
+
+def save_run(
+    path: str | Path,
+    meta: Mapping[str, Any],
+    tables: Mapping[str, Mapping[str, Any] | pl.DataFrame],
+    journal: bytes | mmap.mmap,
+) -> Path:
     """Writes a run: plain values as JSON, columns as Arrow files, and the journal.
 
     Args:
-        meta: plain values. tables: for each table its columns (NumPy arrays or lists of text or None).
+        meta: plain values. tables: for each table its columns (NumPy arrays or lists of text or None), or a frame of them.
     """
     import pyarrow as pa
 
@@ -77,7 +145,10 @@ def save_run(path: str | Path, meta: Mapping[str, Any], tables: Mapping[str, Map
     with zipfile.ZipFile(buffer, "w", compression=zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr(META, json.dumps({"format": FORMAT, **meta}, sort_keys=True, indent=1))
         for name, columns in tables.items():
-            archive.writestr(f"{name}.arrow", _arrow(pa.table({key: _array(key, values) for key, values in columns.items()})))
+            with archive.open(f"{name}.arrow", "w", force_zip64=True) as file:
+                table = _table(columns)
+                with pa.ipc.new_file(file, table.schema) as writer:
+                    writer.write_table(table)
         archive.writestr(JOURNAL, journal)
     return write_atomically(path, buffer.getvalue())
 
@@ -112,22 +183,17 @@ def load_run(path: str | Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]
 TEXTS = frozenset({"symbol", "side", "kind", "tif", "status", "reason", "tag", "liquidity", "level", "message"})
 
 
-def _array(name: str, values: Any) -> Any:
+def _table(columns: Mapping[str, Any] | pl.DataFrame) -> pa.Table:
     import pyarrow as pa
 
-    return pa.array(values, type=pa.string()) if name in TEXTS else pa.array(values)
+    if not hasattr(columns, "items"):
+        return columns.to_arrow()
+    arrays = {name: pa.array(values, type=pa.string_view() if name in TEXTS else None) for name, values in columns.items()}
+    return pa.table(arrays)
 
 
 def _values(column: Any) -> Any:
     import pyarrow as pa
 
-    return column.to_pylist() if pa.types.is_string(column.type) else column.to_numpy()
-
-
-def _arrow(table: Any) -> bytes:
-    import pyarrow as pa
-
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue().to_pybytes())
+    is_text = pa.types.is_string_view(column.type) or pa.types.is_large_string(column.type)
+    return column.to_pylist() if is_text else column.to_numpy()

@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmap import mmap
+
     import polars as pl
 
 TIMES = frozenset({"ts", "entry_ts", "exit_ts", "ts_submitted", "ts_accepted", "ts_closed"})
@@ -15,12 +17,12 @@ NOT_A_TIME = -(2**63)
 NULLABLE = frozenset({"price", "ahead", "average_price", "mid", "exit_price", "exit_order"})
 """Columns in which NaN (or -1 for an order) says that there is none."""
 
-Columns = Mapping[str, Any]
+TEXTS = frozenset({"symbol", "side", "kind", "tif", "status", "reason", "tag", "liquidity", "level", "message"})
 
 
 @dataclass(frozen=True, eq=False)
 class RunRecord:
-    """One finished run. Columns hold NumPy arrays and lists, in natural units.
+    """One finished run. Columns hold NumPy arrays and lists, in natural units; those of a long run are frames, mapped from disk.
 
     Attributes:
         strategy: name of the class. parameters: all of them, with their values.
@@ -28,7 +30,7 @@ class RunRecord:
         venue: its settings, plain. venue_text: the same in words.
         columns: `fills`, `orders`, `trades`, `equity`, `marks`, `log`.
         digest: BLAKE3 over all outputs, hex. fingerprint: what the digest depends on, by part.
-        journal: the bytes of the journal. inputs: how many it numbers.
+        journal: the bytes of the journal, of a long run mapped from disk. inputs: how many it numbers.
         rows: rows delivered, by symbol and schema. anomalies: records that did not fit the book, by kind.
         notes: sentences that the reader should see. error: what ended the run early, None otherwise.
         origin: where strategy and data were found, and with which versions, for whoever runs it again.
@@ -45,10 +47,10 @@ class RunRecord:
     cash: float
     venue: Mapping[str, Any]
     venue_text: str
-    columns: Mapping[str, Columns]
+    columns: Mapping[str, Mapping[str, Any] | pl.DataFrame]
     digest: str
     fingerprint: Mapping[str, Any]
-    journal: bytes
+    journal: bytes | mmap
     inputs: int
     rows: Mapping[str, int]
     anomalies: Mapping[str, int]
@@ -70,7 +72,9 @@ class RunRecord:
     @cached_property
     def orders(self) -> pl.DataFrame:
         """One row per order, in the order they were sent."""
-        return _frame(self.columns["orders"])
+        frame = _frame(self.columns["orders"])
+        # Those of a long run were put aside in the order of their ends.
+        return frame if frame["order_id"].is_sorted() else frame.sort("order_id")
 
     @cached_property
     def equity(self) -> pl.DataFrame:
@@ -112,14 +116,15 @@ class RunRecord:
         )  # fmt: skip
 
 
-def _frame(columns: Columns) -> pl.DataFrame:
+def _frame(columns: Mapping[str, Any] | pl.DataFrame) -> pl.DataFrame:
     """Columns as a frame: times get their type, and what says "none" becomes null."""
     import polars as pl
 
-    texts = {"symbol", "side", "kind", "tif", "status", "reason", "tag", "liquidity", "level", "message"}
-    frame = pl.DataFrame(
-        {name: pl.Series(name, values, dtype=pl.String if name in texts else None) for name, values in columns.items()}
-    )
+    if isinstance(columns, pl.DataFrame):
+        frame = columns
+    else:
+        typed = {name: pl.Series(name, values, pl.String if name in TEXTS else None) for name, values in columns.items()}
+        frame = pl.DataFrame(typed)
     fixes = []
     for name in frame.columns:
         column = pl.col(name)

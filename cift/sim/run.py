@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -22,6 +22,30 @@ if TYPE_CHECKING:
 SCHEMA_CODES = {"mbo": 0, "quotes": 1, "trades": 2}
 ANOMALIES = ("unknown order", "duplicate id", "size too large", "bad size", "bad price")
 DEFAULT_CHUNK_ROWS = 65_536
+SPILL_ROWS = 1_000_000
+"""Fills, orders or lines of the log that a run holds in memory before they go to its sink."""
+
+
+class Sink(Protocol):
+    """Where a long run puts what it leaves behind, so that memory holds no more than `SPILL_ROWS` of it."""
+
+    def add(self, table: str, columns: Mapping[str, Any]) -> None:
+        """Appends rows to a table."""
+
+    def add_journal(self, content: bytes) -> None:
+        """Appends to the journal."""
+
+    def holds(self, table: str) -> bool:
+        """Whether rows of a table were added."""
+
+    def frame(self, table: str, last: Mapping[str, Any]) -> Any:
+        """The whole table, with its last rows, as a frame."""
+
+    def journal(self, last: bytes) -> Any:
+        """The whole journal, with its last bytes."""
+
+    def close(self) -> None:
+        """Nothing more will be added or asked for."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +61,7 @@ class RunSpec:
         clock_offset_ns: added to times of receipt, for a receiving clock that is behind.
         read: how `Strategy.read` gets a file.
         progress: called with the rows delivered so far.
+        sink: makes the place for what a long run leaves behind; None: all stays in memory. spill_rows: when it goes there.
         code: hash of the strategy's code, where it was taken already: a class that travelled to a worker left its text behind.
         origin: where strategy and data were found, as plain values; goes into the record as it is.
     """
@@ -52,6 +77,8 @@ class RunSpec:
     clock_offset_ns: int = 0
     read: Callable[[str], bytes] | None = None
     progress: Callable[[int], None] | None = None
+    sink: Callable[[], Sink] | None = None
+    spill_rows: int = SPILL_ROWS
     code: str | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
 
@@ -105,8 +132,12 @@ def push(run: Any, source: int, chunk: Chunk) -> None:
         run.push_trades(source, c["ts_event"], c["ts_recv"], c["price"], c["size"], c["aggressor"])
 
 
-def drive(run: Any, spec: RunSpec, look_ahead: Callable[[], None] | None = None) -> int:
-    """Feeds a started run until it is over, and returns the rows pushed. `look_ahead` is called after each chunk."""
+def drive(
+    run: Any, spec: RunSpec, look_ahead: Callable[[], None] | None = None, put_aside: Callable[[], None] | None = None
+) -> int:
+    """Feeds a started run until it is over, and returns the rows pushed. `look_ahead` and `put_aside` are called after each
+    chunk.
+    """
     chunks: list[Iterator[Chunk]] = [feed.chunks(spec.chunk_rows) for feed in spec.ticks.feeds]
     pushed = 0
     try:
@@ -119,6 +150,8 @@ def drive(run: Any, spec: RunSpec, look_ahead: Callable[[], None] | None = None)
                 pushed += chunk.rows
             if look_ahead is not None:
                 look_ahead()
+            if put_aside is not None:
+                put_aside()
             if spec.progress is not None:
                 spec.progress(pushed)
     finally:
@@ -142,18 +175,76 @@ def run(spec: RunSpec) -> RunRecord:
     compiled = simulator(spec, header=digest_of(fingerprint))
     seated = seat(compiled, spec, _instruments(spec))
     error: BaseException | None = None
+    aside = _Aside(spec, compiled, seated)
     try:
-        drive(compiled, spec, seated.look_ahead)
+        drive(compiled, spec, seated.look_ahead, aside.put)
     except BaseException as raised:  # what a handler raises, interrupts included, ends the run and is raised again below
         error = raised
     compiled.finish()
     if error is None and not compiled.has_begun:
         raise NoData(f"no data: {spec.ticks!r} has no rows; check symbol, dates and level")
     seated.warn_of_undeclared_state()
-    record = _record(spec, compiled, seated, fingerprint | {"reads": seated.reads}, error)
+    record = _record(spec, compiled, aside, fingerprint | {"reads": seated.reads}, error)
     if error is not None:
         raise RunError(record) from error
     return record
+
+
+class _Aside:
+    """What a run leaves behind: in memory, or where it grows long, in the spec's sink."""
+
+    def __init__(self, spec: RunSpec, compiled: Any, seated: Any) -> None:
+        self._spec = spec
+        self._compiled = compiled
+        self._seated = seated
+        self._sink: Sink | None = None
+
+    def put(self) -> None:
+        """Empties memory of what has grown long."""
+        spec, compiled = self._spec, self._compiled
+        fills, orders, _ = compiled.held()
+        lines = len(self._seated.log)
+        if spec.sink is None or max(fills, orders, lines) <= spec.spill_rows:
+            return
+        if self._sink is None:
+            self._sink = spec.sink()
+        if fills > spec.spill_rows:
+            rows, trades = compiled.take_fills()
+            self._sink.add("fills", rows)
+            self._sink.add("trades", trades)
+        if orders > spec.spill_rows:
+            self._sink.add("orders", compiled.take_orders())
+        if lines > spec.spill_rows:
+            self._sink.add("log", _log_columns(self._seated.take_log()))
+        self._sink.add_journal(compiled.take_journal())
+
+    def whole(self) -> tuple[dict[str, Any], Any]:
+        """All tables of the finished run, and its journal."""
+        compiled = self._compiled
+        tables = {
+            "fills": compiled.fills(),
+            "orders": compiled.orders(),
+            "trades": compiled.trades(),
+            "equity": compiled.equity(),
+            "marks": compiled.marks(),
+            "log": _log_columns(self._seated.take_log()),
+        }
+        journal = compiled.journal()
+        sink = self._sink
+        if sink is None:
+            return tables, journal
+        tables = {name: sink.frame(name, last) if sink.holds(name) else last for name, last in tables.items()}
+        journal = sink.journal(journal)
+        sink.close()
+        return tables, journal
+
+
+def _log_columns(log: Sequence[tuple[int, str, str]]) -> dict[str, Any]:
+    return {
+        "ts": np.array([row[0] for row in log], dtype=np.int64),
+        "level": [row[1] for row in log],
+        "message": [row[2] for row in log],
+    }
 
 
 def fingerprint_of(spec: RunSpec) -> dict[str, Any]:
@@ -188,23 +279,11 @@ def _instrument_row(instrument: Instrument) -> tuple[str, tuple[int, int], tuple
     return instrument.symbol, (tick[0], 10 ** tick[1]), (lot[0], 10 ** lot[1]), increment, int(unit), 0
 
 
-def _record(spec: RunSpec, compiled: Any, seated: Any, fingerprint: dict[str, Any], error: BaseException | None) -> RunRecord:
-    equity = compiled.equity()
-    first = int(equity["ts"][0]) if len(equity["ts"]) else 0
-    last = int(equity["ts"][-1]) if len(equity["ts"]) else first
-    log = seated.log
-    columns = {
-        "fills": compiled.fills(),
-        "orders": compiled.orders(),
-        "trades": compiled.trades(),
-        "equity": equity,
-        "marks": compiled.marks(),
-        "log": {
-            "ts": np.array([row[0] for row in log], dtype=np.int64),
-            "level": [row[1] for row in log],
-            "message": [row[2] for row in log],
-        },
-    }
+def _record(spec: RunSpec, compiled: Any, aside: _Aside, fingerprint: dict[str, Any], error: BaseException | None) -> RunRecord:
+    columns, journal = aside.whole()
+    times = columns["equity"]["ts"]
+    first = int(times[0]) if len(times) else 0
+    last = int(times[-1]) if len(times) else first
     feeds = spec.ticks.feeds
     anomalies = {name: count for name, count in zip(ANOMALIES, compiled.anomalies(), strict=True) if count}
     notes = list(getattr(spec.ticks, "notes", ()))
@@ -232,7 +311,7 @@ def _record(spec: RunSpec, compiled: Any, seated: Any, fingerprint: dict[str, An
         columns=columns,
         digest=compiled.digest,
         fingerprint=fingerprint,
-        journal=compiled.journal(),
+        journal=journal,
         inputs=compiled.inputs,
         rows={f"{feed.symbol} {feed.schema}": n for feed, n in zip(feeds, compiled.rows_delivered(), strict=True)},
         anomalies=anomalies,

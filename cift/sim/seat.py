@@ -26,8 +26,13 @@ class Seated:
 
     @property
     def log(self) -> list[tuple[int, str, str]]:
-        """What the strategy logged."""
-        return list(self._bench.log)
+        """What the strategy logged, but for what was taken."""
+        return self._bench.log  # type: ignore[no-any-return]
+
+    def take_log(self) -> list[tuple[int, str, str]]:
+        """Hands over what the strategy logged, and forgets it."""
+        taken, self._bench.log = self._bench.log, []
+        return taken  # type: ignore[no-any-return]
 
     def warn_of_undeclared_state(self) -> None:
         """Says once which attributes a handler changed without `cift.state`: a restart would not know them."""

@@ -156,6 +156,11 @@ impl<S: Storage> Journal<S> {
         &self.storage
     }
 
+    /// The storage, for its owner to empty. Nothing that was appended is read again.
+    pub fn storage_mut(&mut self) -> &mut S {
+        &mut self.storage
+    }
+
     /// Ends the journal with its digest.
     pub fn end(&mut self) {
         self.flush_rows();

@@ -39,6 +39,7 @@ pub struct RoundTrip {
 }
 
 /// A fill whose size is used up piece by piece; its fee goes along in exact shares.
+#[derive(Clone, Copy, Debug)]
 struct Open {
     leg: Leg,
     left: i64,
@@ -58,15 +59,24 @@ impl Open {
     }
 }
 
-/// Pairs the fills of one instrument, in the order of their exits; what is still open comes last.
-pub fn pair_fifo(instrument: &Instrument, legs: &[Leg]) -> Result<Vec<RoundTrip>, MoneyOverflow> {
-    let mut open: VecDeque<Open> = VecDeque::new();
-    let mut trips = Vec::new();
-    for leg in legs {
+/// Pairs the fills of one instrument as they come, first in, first out.
+#[derive(Clone, Debug, Default)]
+pub struct Pairing {
+    open: VecDeque<Open>,
+}
+
+impl Pairing {
+    /// Takes the next fill, and hands on what it closes, oldest entry first.
+    pub fn fill(
+        &mut self,
+        instrument: &Instrument,
+        leg: &Leg,
+        mut closed: impl FnMut(RoundTrip),
+    ) -> Result<(), MoneyOverflow> {
         let mut coming = Open { leg: *leg, left: leg.qty.0, fee_left: leg.fee };
         while coming.left > 0 {
-            let Some(entry) = open.front_mut().filter(|entry| entry.leg.side != leg.side) else {
-                open.push_back(coming);
+            let Some(entry) = self.open.front_mut().filter(|entry| entry.leg.side != leg.side) else {
+                self.open.push_back(coming);
                 break;
             };
             let qty = coming.left.min(entry.left);
@@ -74,24 +84,23 @@ pub fn pair_fifo(instrument: &Instrument, legs: &[Leg]) -> Result<Vec<RoundTrip>
             let signed = Lots(entry.leg.side.sign() * qty);
             let bought = instrument.value(entry.leg.price, signed).ok_or(MoneyOverflow)?;
             let sold = instrument.value(leg.price, signed).ok_or(MoneyOverflow)?;
-            trips.push(RoundTrip {
-                qty: signed,
-                entry: entry.leg,
-                exit: Some(*leg),
-                fees,
-                profit: Some(sold - bought),
-            });
+            let profit = Some(sold - bought);
+            closed(RoundTrip { qty: signed, entry: entry.leg, exit: Some(*leg), fees, profit });
             if entry.left == 0 {
-                open.pop_front();
+                self.open.pop_front();
             }
         }
+        Ok(())
     }
-    trips.extend(open.into_iter().map(|mut entry| {
-        let qty = entry.left;
-        let fees = entry.take(qty);
-        RoundTrip { qty: Lots(entry.leg.side.sign() * qty), entry: entry.leg, exit: None, fees, profit: None }
-    }));
-    Ok(trips)
+
+    /// What has no exit, oldest entry first.
+    pub fn open(&self) -> impl Iterator<Item = RoundTrip> + '_ {
+        self.open.iter().map(|&(mut entry)| {
+            let qty = entry.left;
+            let fees = entry.take(qty);
+            RoundTrip { qty: Lots(entry.leg.side.sign() * qty), entry: entry.leg, exit: None, fees, profit: None }
+        })
+    }
 }
 
 /// What a list of fills adds up to, in ticks and lots.
@@ -288,7 +297,9 @@ mod tests {
                 let side = if left > 0 { Side::Sell } else { Side::Buy };
                 book(side, 17, left.abs(), 3, &mut position);
             }
-            let trips = pair_fifo(&CENTS, &all).unwrap();
+            let (mut pairing, mut trips) = (Pairing::default(), Vec::new());
+            all.iter().for_each(|leg| pairing.fill(&CENTS, leg, |trip| trips.push(trip)).unwrap());
+            trips.extend(pairing.open());
             prop_assert_eq!(trips.iter().filter_map(|trip| trip.profit).sum::<i128>(), position.realised.0);
             prop_assert_eq!(trips.iter().map(|trip| trip.fees).sum::<i128>(), position.fees.0);
             prop_assert!(trips.iter().all(|trip| trip.exit.is_some()));

@@ -13,7 +13,7 @@ use crate::kernel::Fill;
 use crate::market::{Print, Touch};
 use crate::order::Order;
 use crate::simulation::{Observation, Observed};
-use crate::stats::{Leg, RoundTrip, pair_fifo};
+use crate::stats::{Leg, Pairing, RoundTrip};
 use crate::types::{Lots, Nanos};
 
 /// A missing time, NumPy's NaT.
@@ -252,26 +252,30 @@ pub(crate) fn orders_columns<'py>(
     Ok(columns)
 }
 
+/// Pairs fills, and returns what they closed, each with its instrument, in the order of the exits.
+pub(crate) fn pair_fills(
+    py: Python<'_>,
+    fills: &[Fill],
+    instruments: &[Instrument],
+    pairings: &mut [Pairing],
+) -> PyResult<Vec<(u16, RoundTrip)>> {
+    let mut trips = Vec::new();
+    for fill in fills {
+        let &Fill { ts, instrument: at, order, side, price, qty, fee, .. } = fill;
+        let leg = Leg { ts, order, side, price, qty, fee: fee.0 };
+        pairings[at as usize]
+            .fill(&instruments[at as usize], &leg, |trip| trips.push((at, trip)))
+            .map_err(|error| raise(py, "MoneyError", error.to_string()))?;
+    }
+    Ok(trips)
+}
+
 pub(crate) fn trades_columns<'py>(
     py: Python<'py>,
-    fills: &[Fill],
+    trips: &[(u16, RoundTrip)],
     instruments: &[Instrument],
     names: &[String],
 ) -> PyResult<Bound<'py, PyDict>> {
-    let mut trips: Vec<(u16, RoundTrip)> = Vec::new();
-    for (at, instrument) in instruments.iter().enumerate() {
-        let mine = fills.iter().filter(|fill| fill.instrument as usize == at);
-        let legs: Vec<Leg> = mine
-            .map(|fill| {
-                let &Fill { ts, order, side, price, qty, fee, .. } = fill;
-                Leg { ts, order, side, price, qty, fee: fee.0 }
-            })
-            .collect();
-        let paired = pair_fifo(instrument, &legs).map_err(|error| raise(py, "MoneyError", error.to_string()))?;
-        trips.extend(paired.into_iter().map(|trip| (at as u16, trip)));
-    }
-    // In the order of exits over all instruments; open ones last.
-    trips.sort_by_key(|(_, trip)| trip.exit.map_or(i64::MAX, |exit| exit.ts.0));
     let of = |at: &u16| instruments[*at as usize];
     let columns = PyDict::new(py);
     columns.set_item("symbol", symbols(py, names, trips.iter().map(|(at, _)| *at))?)?;

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use super::cell::{Cell, Line};
-use super::columns::{Clock, array, fills_columns, orders_columns, symbols, trades_columns};
+use super::columns::{Clock, array, fills_columns, orders_columns, pair_fills, symbols, trades_columns};
 use super::desk::{Handle, Shared, half_ticks, money};
 use super::dispatch::{Handlers, PyStrategy};
 use super::errors::raise;
@@ -26,6 +26,7 @@ use crate::matching::{ANOMALIES, Refill, SelfTrade, TimeInForce};
 use crate::order::Order;
 use crate::script::{Replay, Script};
 use crate::simulation::{Alarm, Simulation};
+use crate::stats::Pairing;
 use crate::types::{Lots, Nanos, OrderId, Ticks};
 use crate::venue::SimVenue;
 
@@ -68,6 +69,8 @@ pub(crate) struct Run {
     decider: Decider,
     /// What indicators look at.
     clocks: Vec<Clock>,
+    /// The fills that were taken and have no exit yet, by instrument.
+    pairings: Vec<Pairing>,
     /// `on_stop` has run.
     stopped: bool,
     /// The journal is closed and the desk is with the handles.
@@ -179,6 +182,7 @@ impl Run {
         Run {
             kernel,
             simulation,
+            pairings: vec![Pairing::default(); instruments.len()],
             instruments,
             shared,
             decider: Decider::Nobody,
@@ -466,9 +470,34 @@ impl Run {
         self.kernel.journal.inputs()
     }
 
-    /// The journal so far.
+    /// The journal, but for what was taken.
     fn journal<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, self.kernel.journal.storage())
+    }
+
+    /// How much is held that `take_fills`, `take_orders` and `take_journal` would give: fills, closed orders, bytes.
+    fn held(&self) -> (usize, usize, usize) {
+        (self.kernel.fills.len(), self.kernel.closed.len(), self.kernel.journal.storage().len())
+    }
+
+    /// Hands over the fills so far and the entries and exits that they closed, as columns, and forgets them.
+    fn take_fills<'py>(&mut self, py: Python<'py>) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyDict>)> {
+        let fills = std::mem::take(&mut self.kernel.fills);
+        let trips = pair_fills(py, &fills, &self.instruments, &mut self.pairings)?;
+        let names = &self.shared.symbols;
+        let trades = trades_columns(py, &trips, &self.instruments, names)?;
+        Ok((fills_columns(py, &fills, &self.instruments, names)?, trades))
+    }
+
+    /// Hands over the orders that are closed, in the order of their ends, as columns, and forgets them.
+    fn take_orders<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let closed = std::mem::take(&mut self.kernel.closed);
+        orders_columns(py, &closed.iter().collect::<Vec<_>>(), &self.instruments, &self.shared)
+    }
+
+    /// Hands over the journal so far, and forgets it.
+    fn take_journal<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &std::mem::take(self.kernel.journal.storage_mut()))
     }
 
     /// Rows delivered so far, per source.
@@ -493,12 +522,12 @@ impl Run {
         self.simulation.sources().iter().map(Source::off_tick_prints).sum()
     }
 
-    /// All fills, as columns.
+    /// All fills that were not taken, as columns.
     fn fills<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         fills_columns(py, &self.kernel.fills, &self.instruments, &self.shared.symbols)
     }
 
-    /// All orders in the order of their ids, as columns.
+    /// All orders that were not taken, in the order of their ids, as columns.
     fn orders<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         // Those of the desk while it is here, and later what was open when it went to the handles.
         let open = self.kernel.desk.open_orders().chain(&self.open_at_end);
@@ -519,9 +548,15 @@ impl Run {
         Ok(columns)
     }
 
-    /// Entries and exits paired first in, first out, as columns. Open positions have no exit.
+    /// Entries and exits paired first in, first out, as columns, but for those that were taken. Open positions have no exit
+    /// and come last.
     fn trades<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        trades_columns(py, &self.kernel.fills, &self.instruments, &self.shared.symbols)
+        let mut pairings = self.pairings.clone();
+        let mut trips = pair_fills(py, &self.kernel.fills, &self.instruments, &mut pairings)?;
+        for (at, pairing) in pairings.iter().enumerate() {
+            trips.extend(pairing.open().map(|trip| (at as u16, trip)));
+        }
+        trades_columns(py, &trips, &self.instruments, &self.shared.symbols)
     }
 
     /// What each instrument was marked at, once per period and at the end, as columns.

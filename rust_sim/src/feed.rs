@@ -107,6 +107,22 @@ pub enum Row<'a> {
     Trade(&'a TradeRow),
 }
 
+impl Row<'_> {
+    /// Whether a quote or a print lies in front of a rank on each side; one that shows no price of a side lies nowhere.
+    #[inline]
+    pub(crate) fn is_in_front_of(self, ranks: [i64; 2]) -> bool {
+        let [buy, sell] = ranks;
+        match self {
+            Row::Mbo(_) => false,
+            Row::Quote(row) => {
+                (buy == i64::MAX || row.bid_qty > Lots::ZERO && Side::Buy.rank(row.bid) < buy)
+                    && (sell == i64::MAX || row.ask_qty > Lots::ZERO && Side::Sell.rank(row.ask) < sell)
+            }
+            Row::Trade(row) => Side::Buy.rank(row.price) < buy && Side::Sell.rank(row.price) < sell,
+        }
+    }
+}
+
 /// Rows of one source that follow each other, where they are held.
 #[derive(Clone, Copy, Debug)]
 pub enum RowSlice<'a> {

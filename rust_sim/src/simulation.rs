@@ -307,15 +307,17 @@ impl Simulation {
         let due = |ts: Nanos, at: usize| Kind::Record.due(ts.0, at as u16);
         loop {
             let (mut first, mut first_at, mut bound) = (Due::NEVER, usize::MAX, limit);
+            let front = if void == Due::FIRST { None } else { venue.void_in_front_of() };
             for &at in &acting[instrument] {
                 let source = &mut sources[at];
                 let is_void = |ts: Nanos, _| due(ts, at) < void;
-                source.acted = if venue.may_skip_all() {
-                    source.first_not(source.acted, is_void)
-                } else {
+                source.acted = match front {
+                    None => source.acted,
+                    Some([i64::MAX, i64::MAX]) => source.first_not(source.acted, is_void),
                     // Skipping a row leaves what ours have taken as it is, so no order among the sources is to be kept.
-                    let skip = |_, row: Row<'_>, _| if venue.may_skip(row) { Flow::On } else { Flow::Back };
-                    source.walk(source.acted, is_void, skip)
+                    Some(front) => source.walk(source.acted, is_void, |_, row, _| {
+                        if row.is_in_front_of(front) { Flow::On } else { Flow::Back }
+                    }),
                 };
                 if source.acted < source.pushed() {
                     let head = due(source.ts(source.acted), at);

@@ -74,22 +74,9 @@ impl SimVenue {
         !self.ours.is_empty()
     }
 
-    /// Whether a row may be left out where a later quote follows before any order of ours does, and none is here.
-    #[inline]
-    pub(crate) fn may_skip(&mut self, row: Row<'_>) -> bool {
-        match row {
-            Row::Mbo(_) => false,
-            Row::Quote(row) => {
-                let price = |side| row.touch(side).map(|(price, _)| price);
-                self.engine.may_skip(price(Side::Buy), price(Side::Sell))
-            }
-            Row::Trade(row) => self.engine.may_skip(Some(row.price), Some(row.price)),
-        }
-    }
-
-    /// Whether every row before the last quote may be left out in that case.
-    pub(crate) fn may_skip_all(&self) -> bool {
-        self.engine.may_skip_all()
+    /// Which rows a later quote makes void, as [`MatchingEngine::void_in_front_of`] says.
+    pub(crate) fn void_in_front_of(&mut self) -> Option<[i64; 2]> {
+        self.engine.void_in_front_of()
     }
 
     /// How many records did not fit the book, by kind of [`crate::matching::Anomaly`].

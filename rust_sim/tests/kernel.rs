@@ -889,6 +889,26 @@ proptest::proptest! {
     }
 
     #[test]
+    fn a_quiet_venue_catches_up_to_where_it_would_be(seed in proptest::prelude::any::<u64>()) {
+        // A strategy that wakes at few times, so that many rows lie between two of its orders.
+        let play = |row_by_row: bool, rows: usize| {
+            let world = World { row_by_row, ..chance::narrow_quotes(seed) };
+            let mut chance = chance::Chance::new(seed ^ 11);
+            world.play_in_chunks(&mut world::OnEdges { sees_rows: false, act: |desk: &mut Desk, wake: Wake<'_>| match wake {
+                Wake::Start => (0..12).for_each(|_| _ = desk.set_timer(Nanos(desk.now.0 + chance.below(1_300)))),
+                Wake::Timer(_) => chance::trade_near(&mut chance, desk),
+                _ => {}
+            } }, |_| rows)
+        };
+        let one_by_one = play(true, usize::MAX);
+        for rows in [1, 3, 40, usize::MAX] {
+            let caught_up = play(false, rows);
+            assert_eq!(caught_up.fills(), one_by_one.fills());
+            assert_eq!(caught_up.journal(), one_by_one.journal());
+        }
+    }
+
+    #[test]
     fn what_a_strategy_does_never_changes_what_it_sees(seed in proptest::prelude::any::<u64>()) {
         let world = chance::world(seed);
         let busy = play_by_chance(&world, seed, |_| usize::MAX);

@@ -60,37 +60,39 @@ impl MatchingEngine {
         }
     }
 
-    /// Whether a record may be left out: a quote of these prices, or a print at one, where a later quote follows before
-    /// any order does, and none of ours rests. The later quote then leaves the same book, but for what ours have taken:
-    /// the record must lie in front of that, where it cannot change it.
-    pub fn may_skip(&mut self, bid: Option<Ticks>, ask: Option<Ticks>) -> bool {
-        if self.taken.is_empty() && self.places.is_empty() {
-            return true;
+    /// Which records may be left out where a later quote follows before any order does, and none of ours rests: those in
+    /// front of the ranks returned, by side, where ours have taken of displayed sizes. The later quote then leaves the same
+    /// book. None where every record counts: ours have left traces that the next moves of the best price will wipe out.
+    pub(crate) fn void_in_front_of(&mut self) -> Option<[i64; 2]> {
+        let is_plain = |side: Side| {
+            let level = self.quotes.shown[side as usize].and_then(|price| self.book.level_at(side, price));
+            level.is_none_or(|level| level.count == 1 || self.has_taken(level.head))
+        };
+        let traces = self.quotes.stale != [false; 2] || !is_plain(Side::Buy) || !is_plain(Side::Sell);
+        if traces || !self.places.is_empty() {
+            return None;
         }
-        if self.refill != Refill::Never || !self.places.is_empty() {
-            return false;
+        if self.taken.is_empty() {
+            return Some([i64::MAX; 2]);
+        }
+        if self.refill != Refill::Never {
+            return None;
         }
         let front = match self.taken.front {
             Some(front) => front,
             None => *self.taken.front.insert([self.taken_front(Side::Buy), self.taken_front(Side::Sell)]),
         };
-        let is_before = |side: Side, price: Option<Ticks>| match front[side as usize] {
-            i64::MAX => true,
-            rank => price.is_some_and(|price| side.rank(price) < rank),
-        };
-        is_before(Side::Buy, bid) && is_before(Side::Sell, ask)
+        Some(front)
     }
 
-    /// Whether every record before the last quote may be left out, as [`MatchingEngine::may_skip`] says.
-    pub fn may_skip_all(&self) -> bool {
-        self.taken.is_empty() && self.places.is_empty()
+    fn has_taken(&self, head: u32) -> bool {
+        self.book.walk(head).any(|slot| self.book.node(slot).marks.is_taken())
     }
 
     fn taken_front(&self, side: Side) -> i64 {
         let mut at = self.book.best_level(side);
         while let Some((rank, place)) = at {
-            let level = self.book.level(side, place);
-            if self.book.walk(level.head).any(|slot| self.book.node(slot).marks.is_taken()) {
+            if self.has_taken(self.book.level(side, place).head) {
                 return rank;
             }
             at = self.book.level_after(side, rank);
@@ -167,8 +169,7 @@ impl MatchingEngine {
     #[inline]
     fn drop_unneeded(&mut self, side: Side, rank: i64, end: i64) {
         let Some(&level) = self.book.level_at(side, side.price_of_rank(rank)) else { return };
-        let taken = |slot| self.book.node(slot).marks.is_taken();
-        if rank > end && (level.ours > 0 || self.book.walk(level.head).any(taken)) {
+        if rank > end && (level.ours > 0 || self.has_taken(level.head)) {
             return;
         }
         let mut slot = level.head;

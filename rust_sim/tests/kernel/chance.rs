@@ -135,6 +135,53 @@ pub fn world(seed: u64) -> World {
     World { refill: if chance.one_in(3) { cift_sim::matching::Refill::NextEvent } else { Default::default() }, ..world }
 }
 
+/// Quotes that go to and fro between few prices, with prints around them: what ours leave behind is met again and again.
+pub fn narrow_quotes(seed: u64) -> World {
+    let mut chance = Chance::new(seed);
+    let mut ts = 1_000;
+    let mut bid = 100;
+    let mut quotes = Vec::new();
+    let mut prints = Vec::new();
+    for _ in 0..120 {
+        let mut line = Line { flags: 128, ..Line::default() };
+        ts += [0, 1, 10, 30][chance.below(4) as usize];
+        line.ts = ts;
+        if chance.one_in(3) {
+            line.price = (bid + chance.below(4) - 1) as f64;
+            line.size = (1 + chance.below(9)) as f64;
+            line.side = [b'B', b'A', b'N'][chance.below(3) as usize];
+            prints.push(line);
+        } else {
+            bid = (bid + chance.below(3) - 1).clamp(99, 101);
+            let size = |chance: &mut Chance| (1 + chance.below(12)) as f64;
+            line.bid = (!chance.one_in(20)).then(|| (size(&mut chance), bid as f64));
+            line.ask = (!chance.one_in(20)).then(|| (size(&mut chance), (bid + 1 + chance.below(2)) as f64));
+            quotes.push(line);
+        }
+    }
+    let mut world = World::default();
+    world.feeds.push(Feed { instrument: 0, schema: Schema::Quotes, lines: quotes });
+    world.feeds.push(Feed { instrument: 0, schema: Schema::Trades, lines: prints });
+    let leg = |chance: &mut Chance| [0, 0, 5][chance.below(3) as usize];
+    let world = world.latency(leg(&mut chance), leg(&mut chance), leg(&mut chance));
+    World { refill: if chance.one_in(4) { cift_sim::matching::Refill::NextEvent } else { Default::default() }, ..world }
+}
+
+/// Orders at and around the prices of [`narrow_quotes`], and their cancels.
+pub fn trade_near(chance: &mut Chance, desk: &mut Desk) {
+    let open: Vec<OrderId> = desk.open_orders().map(|order| order.id).collect();
+    for id in open {
+        if chance.one_in(2) {
+            desk.cancel(id).unwrap();
+        }
+    }
+    for _ in 0..chance.below(3) {
+        let (side, qty) = (chance.side(), 1 + chance.below(9));
+        let ticket = if chance.one_in(3) { market(side, qty) } else { limit(side, qty, 99 + chance.below(4)) };
+        desk.submit(&ticket).unwrap();
+    }
+}
+
 /// What a strategy without any sense asks for when it is woken.
 pub fn act(chance: &mut Chance, desk: &mut Desk, wake: &Wake<'_>) {
     if chance.patience == 0 || chance.one_in(3) || matches!(wake, Wake::Stop) && chance.one_in(2) {

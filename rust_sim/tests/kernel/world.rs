@@ -17,7 +17,7 @@ use cift_sim::latency::Latency;
 use cift_sim::market::Market;
 use cift_sim::matching::{Refill, SelfTrade, TimeInForce};
 use cift_sim::order::{Order, OrderEnd};
-use cift_sim::simulation::{Observation, Simulation};
+use cift_sim::simulation::{Alarm, Observation, Simulation};
 use cift_sim::types::{Lots, Side, Ticks};
 use cift_sim::venue::SimVenue;
 
@@ -192,6 +192,8 @@ pub struct World {
     pub refill: Refill,
     /// Where conditions turn true: source, row and number of the condition, rows of a source in order.
     pub edges: Vec<(u16, u64, u32)>,
+    /// Venues act on every row when its time comes, even where nobody could tell: an alarm that never rings sees to it.
+    pub row_by_row: bool,
 }
 
 /// What a run left behind.
@@ -282,6 +284,9 @@ impl World {
         let desk = Desk::new(vec![INSTRUMENT; count], markets, vec![CASH]);
         let journal = Journal::new(Vec::new(), self.feeds.len(), "{}");
         let mut kernel = Kernel::new(desk, journal, self.fees, self.feeds.len(), 1_000);
+        if self.row_by_row {
+            simulation.set_alarms([Alarm { source: 0, row: u64::MAX, alarm: 0 }]);
+        }
         for &(source, row, condition) in &self.edges {
             kernel.add_edges(source, [(row, condition)]);
         }

@@ -24,7 +24,7 @@ from cift.data.demo import generate
 from cift.data.view import Ticks
 from cift.domain.chunk import Chunk
 from cift.domain.instrument import Instrument
-from cift.errors import CorruptData, InvalidParameter, NoData, NotSupported, UnknownFigure, UnknownName
+from cift.errors import CorruptData, InvalidParameter, NoData, NotSupported, OrderError, UnknownFigure, UnknownName
 from cift.indicators import EMA
 
 ROOT = Path(__file__).parents[1]
@@ -181,6 +181,68 @@ def test_a_view_that_starts_behind_its_last_record_has_no_data_and_wakes_nobody(
 
     with pytest.raises(NoData, match="no data"):
         Backtest(catalog.ticks("ONE.SIM", "2026-01-05T23:59:59.999", "2026-01-06"), Loud).run()
+
+
+def test_a_print_between_two_ticks_reaches_handlers_and_indicators_at_its_own_price():
+    stamps = [1_767_607_200 * 10**9 + at * 10**9 for at in range(4)]
+    quotes = pl.DataFrame({"ts_event": stamps, "bid_price": 100.0, "bid_size": 5.0, "ask_price": 100.01, "ask_size": 5.0})
+    trades = pl.DataFrame({"ts_event": stamps, "price": [100.0, 100.005, 100.0049, 100.01], "size": 1.0, "aggressor": "buy"})
+    seen = []
+
+    class Reads(cift.Strategy):
+        def setup(self):
+            self.last = self.indicator(EMA(1), on="price")
+
+        def on_trade(self, trade):
+            seen.append((trade.price, self.last.value))
+
+    view = cift.quotes(quotes, trades=trades, symbol="ODD.SIM", tick_size="0.01", lot_size="1")
+    result = Backtest(view, Reads).run()
+    assert seen == [(100.0, 100.0), (100.005, 100.005), (100.0049, 100.0049), (100.01, 100.01)]
+    assert "2 prints lie between two ticks" in " ".join(result.record.notes)
+
+
+@pytest.mark.parametrize(
+    ("value", "price", "lots"), [(270.03, 90.01, 3), (300.0, 100.0, 3), (299.99, 100.0, 2), (90.07, 90.07, 1)]
+)
+def test_a_value_buys_the_lots_that_its_decimal_holds(ticks, value, price, lots):
+    class Buys(cift.Strategy):
+        def on_start(self):
+            self.buy(value=value, limit=price)
+
+    assert Backtest(ticks, Buys).run().orders["size"].to_list() == [lots]
+
+
+def test_a_fraction_of_equity_is_a_value(ticks):
+    class Buys(cift.Strategy):
+        def on_start(self):
+            self.buy(fraction=0.3, limit=100.0)
+
+    assert Backtest(ticks, Buys, cash=1_000).run().orders["size"].to_list() == [3]
+
+
+@pytest.mark.parametrize("given", [{"value": float("inf")}, {"value": -5.0}, {"fraction": float("nan")}, {"fraction": 0.0}])
+def test_an_amount_that_is_none_is_refused(ticks, given):
+    class Buys(cift.Strategy):
+        def on_start(self):
+            self.buy(**given, limit=100.0)
+
+    with pytest.raises(OrderError, match="must be a positive amount"):
+        Backtest(ticks, Buys).run()
+
+
+def test_the_mid_of_a_fill_is_that_of_the_record():
+    stamps = [1_767_607_200 * 10**9 + at * 10**9 for at in range(4)]
+    quotes = pl.DataFrame({"ts_event": stamps, "bid_price": 100.0, "bid_size": 5.0, "ask_price": 100.06, "ask_size": 5.0})
+    trades = pl.DataFrame({"ts_event": stamps[2:3], "price": [100.04], "size": [1.0], "aggressor": ["sell"]})
+
+    class Improves(cift.Strategy):
+        def on_start(self):
+            self.buy(1, limit=100.04)
+
+    result = Backtest(cift.quotes(quotes, trades=trades, symbol="ODD.SIM", tick_size="0.01", lot_size="1"), Improves).run()
+    assert result.fills["price"].to_list() == [100.04]
+    assert result.fills["mid"].to_list() == [100.03]
 
 
 def test_a_strategy_that_sends_nothing_has_no_figures_and_a_sentence(ticks):

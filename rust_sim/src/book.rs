@@ -198,6 +198,14 @@ impl Book {
         ladder.best().map(|(rank, place)| (side.price_of_rank(rank), Lots(ladder.level(place).qty)))
     }
 
+    /// The best price of a side where a recorded order rests.
+    pub fn best_recorded(&self, side: Side) -> Option<Ticks> {
+        let ladder = &self.sides[side as usize];
+        std::iter::successors(ladder.best(), |&(rank, _)| ladder.after(rank))
+            .find(|&(_, place)| ladder.level(place).count > ladder.level(place).ours)
+            .map(|(rank, _)| side.price_of_rank(rank))
+    }
+
     /// The levels of a side, best first.
     pub fn depth(&self, side: Side) -> impl Iterator<Item = PriceLevel> + '_ {
         let ladder = &self.sides[side as usize];

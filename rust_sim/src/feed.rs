@@ -58,8 +58,8 @@ pub struct MboRow {
     pub side: Option<Side>,
     /// Flags.
     pub flags: u8,
-    /// Whether the price is on a tick.
-    pub exact: bool,
+    /// What the price of a print lies above its tick, in 1e-9 of the currency.
+    pub past_nano: i64,
 }
 
 /// One row of best quotes. A missing side has size zero.
@@ -92,8 +92,8 @@ pub struct TradeRow {
     pub qty: Lots,
     /// Who took.
     pub aggressor: Option<Side>,
-    /// Whether the price is on a tick.
-    pub exact: bool,
+    /// What the price of a print lies above its tick, in 1e-9 of the currency.
+    pub past_nano: i64,
 }
 
 /// Any row, where it is held.
@@ -464,14 +464,14 @@ impl Source {
         let (flags, id) = (columns.flags[i], OrderId(columns.order_id[i]));
         if action == Action::Clear {
             let (price, qty) = (Ticks(0), Lots::ZERO);
-            return Ok(MboRow { ts, arrival, price, qty, id, action, side, flags, exact: true });
+            return Ok(MboRow { ts, arrival, price, qty, id, action, side, flags, past_nano: 0 });
         }
         let price = columns.price[i];
-        let (price, exact) = match instrument.tick.count(price) {
-            Ok(ticks) => (Ticks(ticks), true),
+        let (price, past_nano) = match instrument.tick.count(price) {
+            Ok(ticks) => (Ticks(ticks), 0),
             Err(OffStep::Between(below)) if action == Action::Trade => {
                 self.off_tick_prints += 1;
-                (Ticks(below), false)
+                (Ticks(below), instrument.tick.past_nano(price, below))
             }
             Err(off) => return Err(bad("price", RowProblem::Price(price, off))),
         };
@@ -483,7 +483,7 @@ impl Source {
             Ok(lots) if lots > 0 => Lots(lots),
             _ => return Err(bad("size", RowProblem::Size(columns.size[i]))),
         };
-        Ok(MboRow { ts, arrival, price, qty, id, action, side, flags, exact })
+        Ok(MboRow { ts, arrival, price, qty, id, action, side, flags, past_nano })
     }
 
     /// Converts and appends a chunk of quotes.
@@ -582,18 +582,18 @@ impl Source {
         let (ts, arrival) = self.times(row, columns.ts_event[i], columns.ts_recv[i])?;
         let aggressor =
             side_of(columns.aggressor[i]).map_err(|problem| BadRow { row, column: "aggressor", problem })?;
-        let (price, exact) = match instrument.tick.count(columns.price[i]) {
-            Ok(ticks) => (Ticks(ticks), true),
+        let (price, past_nano) = match instrument.tick.count(columns.price[i]) {
+            Ok(ticks) => (Ticks(ticks), 0),
             Err(OffStep::Between(below)) => {
                 self.off_tick_prints += 1;
-                (Ticks(below), false)
+                (Ticks(below), instrument.tick.past_nano(columns.price[i], below))
             }
             Err(off) => {
                 return Err(BadRow { row, column: "price", problem: RowProblem::Price(columns.price[i], off) });
             }
         };
         match instrument.lot.count(columns.size[i]) {
-            Ok(lots) if lots > 0 => Ok(TradeRow { ts, arrival, price, qty: Lots(lots), aggressor, exact }),
+            Ok(lots) if lots > 0 => Ok(TradeRow { ts, arrival, price, qty: Lots(lots), aggressor, past_nano }),
             _ => Err(BadRow { row, column: "size", problem: RowProblem::Size(columns.size[i]) }),
         }
     }

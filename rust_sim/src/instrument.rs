@@ -63,6 +63,24 @@ impl Step {
         }
     }
 
+    /// What a value lies above a number of steps, in 1e-9.
+    pub fn past_nano(self, value: f64, steps: i64) -> i64 {
+        ((value * 1e9).round() as i128 - self.nano(steps)) as i64
+    }
+
+    /// The value that lies `past_nano` above a number of steps, by one division.
+    #[inline]
+    pub fn value_past(self, steps: i64, past_nano: i64) -> f64 {
+        if past_nano == 0 {
+            return self.value(steps);
+        }
+        (self.nano(steps) + i128::from(past_nano)) as f64 / 1e9
+    }
+
+    fn nano(self, steps: i64) -> i128 {
+        (i128::from(steps) * i128::from(self.num) * 1_000_000_000).div_euclid(i128::from(self.den))
+    }
+
     /// The value of a number of steps, by one division: the same float that the decimal text has.
     #[inline]
     pub fn value(self, steps: i64) -> f64 {
@@ -115,6 +133,17 @@ mod tests {
                 let scaled = value * 100.0;
                 prop_assert_eq!(step.count(value), Step::count_far(value, scaled / num as f64));
             }
+        }
+    }
+
+    #[test]
+    fn a_price_between_two_ticks_keeps_its_decimals() {
+        for (num, den, value) in [(1, 100, 100.005), (1, 100, -0.0049), (5, 1, 12.345_678_901), (25, 100, 4_321.123)] {
+            let step = Step { num, den };
+            let Err(OffStep::Between(below)) = step.count(value) else { panic!("{value} is on a step") };
+            let past = step.past_nano(value, below);
+            assert!(past > 0, "{past}");
+            assert_eq!(step.value_past(below, past), value);
         }
     }
 

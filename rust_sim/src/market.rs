@@ -13,8 +13,8 @@ pub type Touch = Option<(Ticks, Lots)>;
 pub struct Print {
     /// Price, rounded down to a tick.
     pub price: Ticks,
-    /// Whether it is on that tick.
-    pub exact: bool,
+    /// What it lies above that tick, in 1e-9 of the currency.
+    pub past_nano: i64,
     /// Size.
     pub qty: Lots,
     /// Who took.
@@ -87,8 +87,8 @@ impl QuoteRow {
 impl TradeRow {
     #[inline]
     pub(crate) fn print(&self) -> Print {
-        let &TradeRow { price, exact, qty, aggressor, .. } = self;
-        Print { price, exact, qty, aggressor }
+        let &TradeRow { price, past_nano, qty, aggressor, .. } = self;
+        Print { price, past_nano, qty, aggressor }
     }
 }
 
@@ -110,8 +110,8 @@ impl Market {
                     orders.apply(Nanos(0), &Input::Record(input), &mut Ignore);
                 }
                 if row.action == Action::Trade {
-                    let &MboRow { price, exact, qty, side, .. } = row;
-                    self.last = Some(Print { price, exact, qty, aggressor: side });
+                    let &MboRow { price, past_nano, qty, side, .. } = row;
+                    self.last = Some(Print { price, past_nano, qty, aggressor: side });
                     changed.trade = true;
                 }
                 if row.flags & LAST != 0 {
@@ -172,7 +172,8 @@ impl Market {
         }
     }
 
-    /// The price that positions are marked at, in half ticks: the mid, or the last print where a side is empty.
+    /// The price that positions are marked at, in half ticks: the mid, or the last print where a side is empty, rounded
+    /// down to a tick.
     #[inline]
     pub fn mark_half_ticks(&self) -> Option<i64> {
         match (self.bid, self.ask) {

@@ -95,7 +95,7 @@ impl SimVenue {
                 }
             }
             Row::Trade(row) => {
-                let (aggressor, price, exact, qty) = (row.aggressor, row.price, row.exact, row.qty);
+                let (aggressor, price, exact, qty) = (row.aggressor, row.price, row.past_nano == 0, row.qty);
                 self.told(row.ts, RecordInput::Print { aggressor, price, exact, qty }, answers);
             }
         }
@@ -106,8 +106,8 @@ impl SimVenue {
         match row.action {
             Action::Trade => {
                 self.close_trade(row.ts, answers);
-                let &MboRow { side: aggressor, price, exact, qty: left, .. } = row;
-                self.open_trade = Some(OpenTrade { aggressor, price, exact, left });
+                let &MboRow { side: aggressor, price, past_nano, qty: left, .. } = row;
+                self.open_trade = Some(OpenTrade { aggressor, price, exact: past_nano == 0, left });
             }
             Action::Fill => self.fill(row, answers),
             _ => {
@@ -198,10 +198,10 @@ impl SimVenue {
         None
     }
 
-    /// The venue's mid in half ticks, where both sides are quoted.
+    /// The mid of the record in half ticks, where both sides are quoted. Our own orders are not part of it.
     fn mid_half_ticks(&self) -> Option<i64> {
-        let (bid, _) = self.engine.book().best(Side::Buy)?;
-        let (ask, _) = self.engine.book().best(Side::Sell)?;
+        let bid = self.engine.book().best_recorded(Side::Buy)?;
+        let ask = self.engine.book().best_recorded(Side::Sell)?;
         Some(bid.0 + ask.0)
     }
 

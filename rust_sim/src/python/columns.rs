@@ -101,7 +101,7 @@ impl Field {
     #[inline]
     fn of_print(self, instrument: &Instrument, print: &Print) -> f64 {
         match self {
-            Field::Price => instrument.tick.value(print.price.0),
+            Field::Price => instrument.tick.value_past(print.price.0, print.past_nano),
             Field::Size => instrument.lot.value(print.qty.0),
             _ => f64::NAN,
         }

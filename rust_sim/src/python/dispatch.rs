@@ -251,7 +251,7 @@ impl PyStrategy {
 
     fn trade(seat: &mut Seat, py: Python<'_>, desk: &Desk, at: u16) -> PyResult<Option<Py<TradeTick>>> {
         let Some(print) = desk.markets[at as usize].last else { return Ok(None) };
-        let price = seat.instrument.tick.value(print.price.0);
+        let price = seat.instrument.tick.value_past(print.price.0, print.past_nano);
         let size = seat.instrument.lot.value(print.qty.0);
         let aggressor = print.aggressor.map(PySide::from);
         let ts = desk.now.0;

@@ -127,10 +127,21 @@ impl Handle {
         let (size, value, fraction) = given;
         match (size, value, fraction) {
             (Some(size), None, None) => self.order_lots(py, size),
-            (None, Some(value), None) => self.lots_for_value(py, side, value, limit),
+            (None, Some(value), None) => {
+                let amount = decimal(value, 18).filter(|&amount| amount > 0);
+                let amount = amount.ok_or_else(|| self.unusable(py, "value", value))?;
+                self.lots_for_value(py, side, amount, value, limit)
+            }
             (None, None, Some(fraction)) => {
-                let equity = self.equity(py)?;
-                self.lots_for_value(py, side, equity * fraction, limit)
+                let doubled = self
+                    .shared
+                    .with(py, |desk| desk.equity().map_err(|error| raise(py, "MoneyError", error.to_string())))?;
+                let amount = decimal(fraction, 9)
+                    .filter(|&billionths| billionths > 0)
+                    .and_then(|billionths| doubled.checked_mul(billionths))
+                    .map(|doubled| doubled / 2_000_000_000);
+                let amount = amount.ok_or_else(|| self.unusable(py, "fraction", fraction))?;
+                self.lots_for_value(py, side, amount, money(amount), limit)
             }
             _ => Err(raise(
                 py,
@@ -141,18 +152,30 @@ impl Handle {
         }
     }
 
-    fn lots_for_value(&self, py: Python<'_>, side: Side, value: f64, limit: Option<Ticks>) -> PyResult<Lots> {
+    fn unusable(&self, py: Python<'_>, name: &str, given: f64) -> PyErr {
+        raise(py, "OrderError", format!("{name}={given} must be a positive amount that the account can hold"))
+    }
+
+    /// How many whole lots an amount of money buys; `shown` is the amount as the message says it.
+    fn lots_for_value(
+        &self,
+        py: Python<'_>,
+        side: Side,
+        amount: i128,
+        shown: f64,
+        limit: Option<Ticks>,
+    ) -> PyResult<Lots> {
         let market = self.shared.with(py, |desk| {
             let market = &desk.markets[self.at as usize];
             Ok(market.touch(side.opposite()).map(|(price, _)| price).or(market.last.map(|print| print.price)))
         })?;
-        let unit = limit.or(market).map(|price| money(self.instrument.unit) * price.0.abs() as f64);
-        match unit {
-            Some(unit) if unit > 0.0 && value.is_finite() && value >= unit => Ok(Lots((value / unit) as i64)),
-            Some(unit) if unit > 0.0 => Err(raise(
+        let lot = limit.or(market).and_then(|price| self.instrument.unit.checked_mul(i128::from(price.0.abs())));
+        match lot {
+            Some(lot) if lot > 0 && amount >= lot => Ok(Lots(i64::try_from(amount / lot).unwrap_or(i64::MAX))),
+            Some(lot) if lot > 0 => Err(raise(
                 py,
                 "OrderError",
-                format!("a value of {value} does not buy one lot of {}, which costs {unit}", self.name()),
+                format!("a value of {shown} does not buy one lot of {}, which costs {}", self.name(), money(lot)),
             )),
             _ => Err(raise(
                 py,
@@ -343,4 +366,19 @@ impl Handle {
     fn now(&self, py: Python<'_>) -> PyResult<i64> {
         self.shared.with(py, |desk| Ok(desk.now.0))
     }
+}
+
+/// The decimal that a float is written as, in units of 10^-`digits`; digits beyond are cut off. None where it is not finite,
+/// or does not fit.
+fn decimal(value: f64, digits: u32) -> Option<i128> {
+    if !value.is_finite() {
+        return None;
+    }
+    let text = value.abs().to_string();
+    let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
+    let part = &part[..part.len().min(digits as usize)];
+    let scale = 10_i128.pow(digits - part.len() as u32);
+    let number: i128 = format!("{whole}{part}").parse().ok()?;
+    let scaled = number.checked_mul(scale)?;
+    Some(if value < 0.0 { -scaled } else { scaled })
 }

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from cift.domain.calendar import ALWAYS_OPEN
 from cift.domain.instrument import Instrument
 from cift.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from cift.domain.chunk import Chunk, SchemaName
-
-ALWAYS_OPEN = "24/7"
 
 
 @runtime_checkable

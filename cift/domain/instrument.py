@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from functools import cached_property
 
+from cift.domain.calendar import ALWAYS_OPEN, calendar_name
 from cift.errors import InvalidParameter, OffLotSize, OffTickPrice
 
 MONEY_UNITS_PER_ONE = 10**18
@@ -52,13 +53,14 @@ class Instrument:
         price_increment: the grid of displayed orders, a whole number of ticks; None: the tick itself.
         multiplier: currency per unit and point of price (a contract's multiplier).
         currency: what prices and money are in.
-        calendar: when it trades: "24/7" or the name of an exchange calendar, "XNYS".
+        calendar: when it trades: "24/7" or an exchange's calendar, "XNYS"; another name for it ("NASDAQ", "XNAS") becomes that one.
 
     Steps may be given as Decimal, text, int or float (a float counts as the decimal that prints it).
 
     Raises:
         InvalidParameter: where a step is not positive, the increment is not on the tick, or one tick of one lot is not a
             whole number of 1e-18 of the currency, so that money could not be counted exactly.
+        UnknownName: where the calendar does not exist; the message suggests the nearest one.
 
     Example:
         >>> apple = Instrument("AAPL.XNAS", tick_size="0.01", lot_size=1)
@@ -72,9 +74,10 @@ class Instrument:
     price_increment: Decimal | None = None
     multiplier: Decimal = Decimal(1)
     currency: str = "USD"
-    calendar: str = "24/7"
+    calendar: str = ALWAYS_OPEN
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "calendar", calendar_name(self.calendar))
         if not isinstance(self.symbol, str) or not self.symbol or len(self.symbol) > 100 or not self.symbol.isprintable():
             raise InvalidParameter(
                 f"symbol must be a printable name of 1 to 100 characters such as 'AAPL.XNAS', not {self.symbol!r}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from cift.domain.calendar import ALWAYS_OPEN, sessions
 from cift.errors import InvalidParameter, UnknownName
 from cift.research.figures import (
     Floats,
@@ -81,7 +82,7 @@ def statistics(
     end_ns: int,
     initial_cash: float,
     currency: str = "USD",
-    calendar: str = "24/7",
+    calendar: str = ALWAYS_OPEN,
     mids: pl.DataFrame | None = None,
     session_closes_ns: Times | None = None,
     periods_per_year: float | None = None,
@@ -97,13 +98,15 @@ def statistics(
         orders: `size`, `filled`, `status`, `reason`.
         start_ns, end_ns: the period asked for, ns since the epoch.
         initial_cash: equity at the start, above 0.
-        calendar: "24/7", or an exchange's name such as "XNYS"; it sets the days of a year (365, else 252).
+        calendar: "24/7" (days end at UTC midnight, 365 a year), or an exchange's, "XNYS": days are its sessions, and a year
+            has as many as the calendar counts in the years of the period.
         mids: `ts`, `mid` and, with several symbols, `symbol`; sorted by `ts`. Used for Buy & Hold, Alpha, Beta and the
             mark-outs, which are None without it.
-        session_closes_ns: closes of the sessions in the period, ascending; without it a day ends at UTC midnight.
+        session_closes_ns: overrides the calendar's closes: of the sessions that the period touches, ascending. What comes
+            after the last belongs to its session.
         periods_per_year: overrides the calendar's number.
     Raises:
-        UnknownName: where a frame lacks a column.
+        UnknownName: where a frame lacks a column, or the calendar does not exist.
         InvalidParameter: where `initial_cash` is not above 0, or the period ends before it starts.
     """
     if not initial_cash > 0:
@@ -122,8 +125,10 @@ def statistics(
     elif not traded:
         notes.append(_why_no_fills(orders))
 
-    period, marks = _marks(equity_ts, value, start_ns, session_closes_ns, notes if traded else [])
-    yearly = periods_per_year if periods_per_year is not None else (365.0 if calendar == "24/7" else 252.0)
+    days = _days(calendar, start_ns, end_ns, notes)
+    closes = days.closes_ns if session_closes_ns is None else session_closes_ns
+    period, marks = _marks(equity_ts, value, start_ns, closes, notes if traded else [])
+    yearly = days.per_year if periods_per_year is None else periods_per_year
     scale = yearly if period == "daily" and _is_daily(marks, notes) else None
     returns = np.diff(marks.equity, prepend=initial_cash)
     before = np.concatenate(([initial_cash], marks.equity[:-1]))
@@ -206,16 +211,38 @@ def _why_no_fills(orders: pl.DataFrame) -> str:
     return f"{text} {refused.height:,} of them were rejected{why}."
 
 
-def _marks(ts_ns: Times, value: Floats, start_ns: int, session_closes_ns: Times | None, notes: list[str]) -> tuple[str, _Marks]:
+class _Days(NamedTuple):
+    """Where days end (None: at UTC midnight), and how many a year has (None: nobody knows)."""
+
+    closes_ns: Times | None
+    per_year: float | None
+
+
+def _days(calendar: str, start_ns: int, end_ns: int, notes: list[str]) -> _Days:
+    if calendar == ALWAYS_OPEN:
+        return _Days(None, 365.0)
+    # A period this short has too few sessions for daily returns, those that it cuts included; to look at the calendar would
+    # cost the first figures of a process a second.
+    if end_ns - start_ns < (DAYS_FOR_DAILY - 3) * DAY_NS:
+        return _Days(None, None)
+    found = sessions(calendar, start_ns, end_ns)
+    if found is None:
+        notes.append(
+            f"The calendar {calendar} does not know all years of the period: days end at UTC midnight, not annualised."
+        )
+        return _Days(None, None)
+    return _Days(found.closes_ns, found.per_year)
+
+
+def _marks(ts_ns: Times, value: Floats, start_ns: int, closes_ns: Times | None, notes: list[str]) -> tuple[str, _Marks]:
     """Daily marks where there are enough of them, else hourly ones; what is at or before the start is the base."""
     later = ts_ns > start_ns
     ts_ns, value = ts_ns[later], value[later]
-    if session_closes_ns is None:
+    if closes_ns is None or len(closes_ns) == 0:
         daily = _last_of_each(value, -(-ts_ns // DAY_NS) * DAY_NS)
     else:
-        # What comes after the last close given belongs to a period that ends with the record.
-        closes = np.append(session_closes_ns, max(int(ts_ns[-1]), int(session_closes_ns[-1])) if len(ts_ns) else 0)
-        daily = _last_of_each(value, closes[np.searchsorted(session_closes_ns, ts_ns, side="left")])
+        # What comes after the last close has no session of its own: late answers, trading after hours.
+        daily = _last_of_each(value, closes_ns[np.searchsorted(closes_ns[:-1], ts_ns, side="left")])
     if len(daily.ts_ns) >= DAYS_FOR_DAILY:
         return "daily", daily
     days = len(daily.ts_ns)

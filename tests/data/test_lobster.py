@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cift.data.catalog import Catalog
 from cift.data.importers import Phantom, import_lobster
-from cift.errors import CiftError, CorruptData, DataError, InvalidParameter, NoData, OffTickPrice, TimeOrder
+from cift.errors import CiftError, CorruptData, DataError, InvalidParameter, NoData, OffTickPrice, TimeOrder, UnknownName
 from tests.data.market import QuickDisk
 
 NAME = "ABC_2024-03-11_34200_57600_message_2.csv"
@@ -260,3 +260,10 @@ def test_no_bytes_upset_the_importer(tmp_path_factory, data, book):
         assert catalog.symbols() == []
     else:
         assert catalog.ls()["rows"].sum() == report.rows_written
+
+
+def test_a_misspelt_calendar_is_refused_before_the_file_is_read(tmp_path):
+    catalog = Catalog(tmp_path / "catalog")
+    with pytest.raises(UnknownName, match="did you mean 'XNYS'"):
+        import_lobster(catalog, tmp_path / NAME, symbol=SYMBOL, calendar="XNSY")
+    assert not (catalog.path / "mbo").exists()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cift.domain.instrument import Instrument
-from cift.errors import InvalidParameter, OffLotSize, OffTickPrice
+from cift.errors import InvalidParameter, OffLotSize, OffTickPrice, UnknownName
 
 CENTS = Instrument("ABC.SIM", tick_size="0.01", lot_size=1)
 
@@ -80,3 +80,9 @@ def test_an_instrument_survives_text_and_pickle():
     assert pickle.loads(pickle.dumps(instrument)) == instrument
     assert instrument.increment == Decimal("0.5")
     assert CENTS.increment == Decimal("0.01")
+
+
+def test_an_instrument_knows_its_calendar_by_one_name():
+    assert Instrument("AAPL.XNAS", "0.01", 1, calendar="NASDAQ") == Instrument("AAPL.XNAS", "0.01", 1, calendar="XNYS")
+    with pytest.raises(UnknownName, match="'XNSY' is not known; did you mean 'XNYS'"):
+        Instrument("AAPL.XNAS", "0.01", 1, calendar="XNSY")

@@ -5,19 +5,24 @@ import json
 import math
 import pickle
 import warnings
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
 import pytest
 
+import cift
+from cift.domain.calendar import sessions
+from cift.domain.instrument import Instrument
 from cift.errors import InvalidParameter, UnknownFigure, UnknownName
 from cift.research import figures as formulas
 from cift.research.figures import sharpe
 from cift.research.statistics import statistics
 from cift.research.table import ANNUALISED, LABELS, OWN_LABELS, Statistics, figure_text
 
-DAY = timedelta(days=1)
+DAY, HALF_HOUR, SECOND = timedelta(days=1), timedelta(minutes=30), timedelta(seconds=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)
 TIME = pl.Datetime("ns", "UTC")
 FILLS = {
@@ -142,6 +147,8 @@ def ours(theirs, frame, calendar: str) -> Statistics:
         end_ns=ns(index[-1]),
         initial_cash=10_000,
         calendar=calendar,
+        # Its bars are stamped at midnight, know no holidays, and have 252 to a year.
+        **({} if calendar == "24/7" else {"session_closes_ns": np.array([ns(at) for at in index]), "periods_per_year": 252}),
         mids=mid_frame(index, frame["Close"]),
     )
 
@@ -440,9 +447,105 @@ def test_sessions_end_where_their_closes_are():
     assert ends[:2] == [START + timedelta(hours=13), START + timedelta(hours=37)]
     # Rows at 00:00 and 12:00: the close at 13:00 sees the row of 12:00, the second and fourth of the list.
     assert figures.returns["return"][1] == pytest.approx(1003 / 1001 - 1)
-    # Two rows after the last close form one more, shorter period.
-    assert len(ends) == 31
+    # The row after the last close belongs to its session.
+    assert len(ends) == 30
+    assert (1 + figures.returns["return"]).product() == pytest.approx(values[-1] / values[0])
     assert figures.periods_per_year == 252
+
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+def new_york_sessions(first: date, last: date, closed: date, short: date) -> list[tuple[datetime, datetime]]:
+    """Open and close of the weekdays from `first` to `last`, written out from the exchange's hours."""
+    days = [first + DAY * i for i in range((last - first).days + 1)]
+    return [
+        (datetime.combine(day, clock(9, 30), NEW_YORK), datetime.combine(day, clock(13 if day == short else 16), NEW_YORK))
+        for day in days
+        if day.weekday() < 5 and day != closed
+    ]
+
+
+def quotes_in(hours: list[tuple[datetime, datetime]]) -> pl.DataFrame:
+    """A quote every half hour of each session, the last one second before its close, at prices that rise."""
+    times = [
+        at.astimezone(UTC)
+        for start, end in hours
+        for at in (*(start + i * HALF_HOUR for i in range(20)), end - SECOND)
+        if at < end
+    ]
+    times = sorted(set(times))
+    bid = 100 + np.cumsum(np.random.default_rng(7).choice([0.01, 0.02], len(times)))
+    frame = {"ts_event": times, "bid_price": bid.round(2), "ask_price": (bid + 0.01).round(2), "bid_size": 100, "ask_size": 100}
+    return pl.DataFrame(frame, schema_overrides={"ts_event": TIME, "bid_size": float, "ask_size": float})
+
+
+class Hold(cift.Strategy):
+    def on_start(self):
+        self.buy(100)
+
+
+THANKSGIVINGS = [
+    (date(2023, 10, 30), date(2023, 12, 5), date(2023, 11, 23), 250),
+    # Before the years that the library of calendars covers unasked.
+    (date(1998, 10, 19), date(1998, 12, 4), date(1998, 11, 26), 252),
+]
+
+
+@pytest.mark.parametrize(("first", "last", "thanksgiving", "per_year"), THANKSGIVINGS)
+@pytest.mark.parametrize("late", [timedelta(0), timedelta(hours=2)], ids=["to the close", "after hours"])
+def test_a_run_has_one_return_for_each_session_of_its_exchange(first, last, thanksgiving, per_year, late):
+    hours = new_york_sessions(first, last, thanksgiving, thanksgiving + DAY)
+    instrument = Instrument("A.XNYS", "0.01", 1, calendar="NYSE")
+    view = cift.quotes(quotes_in([(start, end + late) for start, end in hours]), instrument=instrument)
+    result = cift.Backtest(view, Hold).run()
+    figures = result.stats
+
+    closes = [end.astimezone(UTC) for _, end in hours]
+    assert figures.returns["ts"].to_list() == closes
+    assert {close.hour for close in closes} == {18, 20, 21}
+    # What is after the last close belongs to the last session.
+    equity = [result.equity.filter(pl.col("ts") <= close)["equity"][-1] for close in closes[:-1]] + [
+        result.equity["equity"][-1]
+    ]
+    assert figures.returns["return"].to_list() == pytest.approx(np.diff(equity, prepend=1e6) / [1e6, *equity[:-1]], abs=1e-15)
+    assert (figures.returns["return"] != 0).all()
+    assert figures.periods_per_year == per_year
+    assert figures["Period"] == f"daily returns, {per_year} a year"
+
+
+def test_the_same_run_around_the_clock_ends_its_days_at_midnight():
+    first, last, thanksgiving, _ = THANKSGIVINGS[0]
+    hours = new_york_sessions(first, last, thanksgiving, thanksgiving + DAY)
+    figures = cift.Backtest(cift.quotes(quotes_in(hours), instrument=Instrument("A.SIM", "0.01", 1)), Hold).run().stats
+    midnights = [datetime.combine(end.date() + DAY, clock(), UTC) for _, end in hours]
+    assert figures.returns["ts"].to_list() == midnights
+    assert figures.periods_per_year == 365
+
+
+def test_years_that_the_calendar_does_not_know_are_not_annualised():
+    start = datetime(1996, 6, 3, tzinfo=UTC)
+    times = [start + DAY * i for i in range(40)]
+    figures = statistics(
+        equity=equity_frame(times, 1000 + np.arange(40.0) % 5),
+        trades=trade_frame(), fills=ONE_FILL, orders=order_frame(),
+        start_ns=ns(times[0]), end_ns=ns(times[-1]), initial_cash=1000, calendar="XTKS",
+    )  # fmt: skip
+    assert (figures.period, figures.periods_per_year, figures["Sharpe Ratio"]) == ("daily", None, None)
+    assert any("XTKS does not know all years" in note for note in figures.notes)
+
+
+@pytest.mark.parametrize("days", range(14, 40))
+def test_a_short_period_is_hourly_whether_the_calendar_is_asked_or_not(days):
+    """The calendar is left alone below some length; that must not change which returns are computed."""
+    start = datetime(2024, 1, 2, 15, tzinfo=UTC)
+    times = [start + timedelta(hours=i) for i in range(24 * days + 1)]
+    given = {"start_ns": ns(times[0]), "end_ns": ns(times[-1]), "equity": equity_frame(times, 1000 + np.arange(len(times)) % 7)}
+    rest = {"trades": trade_frame(), "fills": ONE_FILL, "orders": order_frame(), "initial_cash": 1000}
+    for calendar in ("XNYS", "24/5", "CMES"):
+        closes = sessions(calendar, given["start_ns"], given["end_ns"]).closes_ns
+        told, asked = (statistics(**given, **rest, calendar=calendar, **more) for more in ({"session_closes_ns": closes}, {}))
+        assert told.returns.equals(asked.returns)
 
 
 def test_weekly_equity_is_not_annualised_as_if_it_were_daily():

@@ -1,6 +1,7 @@
 //! The Python face of the core: the only module that knows PyO3.
 
 mod cell;
+mod checks;
 mod columns;
 mod core;
 mod desk;

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use super::cell::{Cell, Line};
+use super::checks::{self, Number};
 use super::columns::{Clock, array, fills_columns, orders_columns, pair_fills, symbols, trades_columns};
 use super::desk::{Handle, Shared, half_ticks, money};
 use super::dispatch::{Handlers, PyStrategy};
@@ -126,12 +127,16 @@ impl Run {
     /// response) in ns; `fees` is (maker rate, taker rate) in 1e-12 of value and (per lot, per fill) in money units;
     /// `cash` is one amount in money units for each currency. The strategy is told of nothing that arrives before
     /// `start_ns`; rows before it build the market that it finds.
+    ///
+    /// Raises:
+    ///     InvalidParameter: a number that names nothing, a step or period that is not above 0, a latency below 0.
     #[new]
     #[pyo3(signature = (*, instruments, sources, latency, fees, cash, refill_next_event, equity_every_ns, start_ns=None, header))]
     #[allow(clippy::too_many_arguments)]
     fn new(
+        py: Python<'_>,
         instruments: Vec<InstrumentRow>,
-        sources: Vec<(u16, u8, i64)>,
+        sources: Vec<(Number, Number, i64)>,
         latency: (i64, i64, i64),
         fees: (i64, i64, i128, i128),
         cash: Vec<i128>,
@@ -139,8 +144,11 @@ impl Run {
         equity_every_ns: i64,
         start_ns: Option<i64>,
         header: &str,
-    ) -> Self {
-        let symbols = instruments.iter().map(|row| row.0.clone()).collect();
+    ) -> PyResult<Self> {
+        checks::at_most_short(py, "instruments", instruments.len())?;
+        checks::at_most_short(py, "sources", sources.len())?;
+        checks::positive(py, "equity_every_ns", equity_every_ns)?;
+        let symbols: Vec<String> = instruments.iter().map(|row| row.0.clone()).collect();
         let instruments: Vec<Instrument> = instruments
             .into_iter()
             .map(|(_, tick, lot, increment_ticks, unit, currency)| Instrument {
@@ -151,16 +159,16 @@ impl Run {
                 currency,
             })
             .collect();
+        for (symbol, instrument) in symbols.iter().zip(&instruments) {
+            checks::instrument(py, symbol, instrument, cash.len())?;
+        }
         let latency = Latency { feed_ns: latency.0, entry_ns: latency.1, response_ns: latency.2 };
-        let schema = |code| match code {
-            0 => Schema::Mbo,
-            1 => Schema::Quotes,
-            _ => Schema::Trades,
+        checks::latency(py, latency)?;
+        let source = |(instrument, code, offset)| {
+            let instrument = checks::short_place(py, "instrument", instrument, instruments.len())?;
+            Ok(Source::new(instrument, checks::schema(py, code)?, latency.feed_ns, offset))
         };
-        let sources: Vec<Source> = sources
-            .into_iter()
-            .map(|(instrument, code, offset)| Source::new(instrument, schema(code), latency.feed_ns, offset))
-            .collect();
+        let sources: Vec<Source> = sources.into_iter().map(source).collect::<PyResult<_>>()?;
         let of_orders =
             |at: usize| sources.iter().any(|source| source.instrument as usize == at && source.schema == Schema::Mbo);
         let market = |at| if of_orders(at) { Market::of_orders() } else { Market::default() };
@@ -179,7 +187,7 @@ impl Run {
         }
         let shared = Shared { desk: Mutex::new(None), symbols, tags: Mutex::default() };
         let shared = Arc::new(shared);
-        Run {
+        Ok(Run {
             kernel,
             simulation,
             pairings: vec![Pairing::default(); instruments.len()],
@@ -190,7 +198,7 @@ impl Run {
             stopped: false,
             finished: false,
             open_at_end: Vec::new(),
-        }
+        })
     }
 
     /// Makes the handle of each instrument and returns them in order.
@@ -211,6 +219,14 @@ impl Run {
         lines: Vec<(Py<Cell>, u16, bool)>,
         handles: Vec<Py<Handle>>,
     ) -> PyResult<()> {
+        let count = self.instruments.len();
+        if handles.len() != count {
+            let text = format!("{} handles were given for {count} instruments; pass those of handles()", handles.len());
+            return Err(raise(py, "ShapeMismatch", text));
+        }
+        for line in &lines {
+            checks::place(py, "instrument", line.1, count)?;
+        }
         let handlers = Handlers::new(handlers)?;
         let mut strategy = PyStrategy::new(py, self.shared.clone(), handlers, &handles, &self.instruments);
         strategy.conditions = conditions;
@@ -226,6 +242,11 @@ impl Run {
     fn set_replay(&mut self, py: Python<'_>, bytes: &[u8]) -> PyResult<()> {
         let commands = journal::read(bytes).and_then(|records| journal::commands(&records));
         let commands = commands.map_err(|error| raise(py, "JournalError", error.to_string()))?;
+        let count = self.instruments.len();
+        if let Some((_, command)) = commands.iter().find(|(_, command)| usize::from(command.instrument) >= count) {
+            let text = format!("the journal names instrument {}, of another run: this has {count}", command.instrument);
+            return Err(raise(py, "JournalError", text));
+        }
         self.decider = Decider::Replay(Replay::new(commands));
         Ok(())
     }
@@ -237,11 +258,12 @@ impl Run {
     fn set_script(
         &mut self,
         py: Python<'_>,
-        steps: Vec<(u16, u64, String, u64, PySide, Option<i64>, i64)>,
+        steps: Vec<(Number, u64, String, u64, PySide, Option<i64>, i64)>,
     ) -> PyResult<()> {
         let mut commands: Vec<Vec<Command>> = Vec::new();
         let mut alarms = Vec::new();
         for (source, row, kind, order, side, limit, lots) in steps {
+            let (source, instrument) = self.source(py, source)?;
             let kind = match kind.as_str() {
                 "submit" => CommandKind::Submit,
                 "cancel" => CommandKind::Cancel,
@@ -256,7 +278,7 @@ impl Run {
                 self_trade: SelfTrade::Allow,
                 has_limit: limit.is_some(),
                 post_only: false,
-                instrument: self.simulation.sources()[source as usize].instrument,
+                instrument,
                 order: OrderId(order),
                 price: Ticks(limit.unwrap_or(0)),
                 qty: Lots(lots),
@@ -283,6 +305,9 @@ impl Run {
         let make = |(instrument, on_prints, names): &(u16, bool, Vec<String>)| {
             Clock::new(*instrument, *on_prints, names, places, order).ok_or_else(|| unknown(names))
         };
+        for clock in &clocks {
+            checks::place(py, "instrument", clock.0, self.instruments.len())?;
+        }
         self.clocks = clocks.iter().map(make).collect::<PyResult<_>>()?;
         self.simulation.look_at(|source| {
             let other = |clock: &Clock| if clock.on_prints { Schema::Quotes } else { Schema::Trades };
@@ -296,7 +321,7 @@ impl Run {
     fn push_mbo(
         &mut self,
         py: Python<'_>,
-        source: u16,
+        source: Number,
         ts_event: Column<'_, i64>,
         ts_recv: Column<'_, i64>,
         action: Column<'_, u8>,
@@ -316,7 +341,7 @@ impl Run {
             order_id: slice(py, "order_id", &order_id)?,
             flags: slice(py, "flags", &flags)?,
         };
-        let at = self.simulation.sources()[source as usize].instrument as usize;
+        let (source, at) = self.source(py, source).map(|(source, at)| (source, at as usize))?;
         let instrument = self.instruments[at];
         let pushed = self.simulation.push(source, |source| source.push_mbo(&instrument, &columns));
         pushed.map_err(|bad| source_error(py, &self.shared.symbols[at], &bad))
@@ -327,7 +352,7 @@ impl Run {
     fn push_quotes(
         &mut self,
         py: Python<'_>,
-        source: u16,
+        source: Number,
         ts_event: Column<'_, i64>,
         ts_recv: Column<'_, i64>,
         bid_price: Column<'_, f64>,
@@ -343,7 +368,7 @@ impl Run {
             ask_price: slice(py, "ask_price", &ask_price)?,
             ask_size: slice(py, "ask_size", &ask_size)?,
         };
-        let at = self.simulation.sources()[source as usize].instrument as usize;
+        let (source, at) = self.source(py, source).map(|(source, at)| (source, at as usize))?;
         let instrument = self.instruments[at];
         let pushed = self.simulation.push(source, |source| source.push_quotes(&instrument, &columns));
         pushed.map_err(|bad| source_error(py, &self.shared.symbols[at], &bad))
@@ -354,7 +379,7 @@ impl Run {
     fn push_trades(
         &mut self,
         py: Python<'_>,
-        source: u16,
+        source: Number,
         ts_event: Column<'_, i64>,
         ts_recv: Column<'_, i64>,
         price: Column<'_, f64>,
@@ -368,15 +393,16 @@ impl Run {
             size: slice(py, "size", &size)?,
             aggressor: slice(py, "aggressor", &aggressor)?,
         };
-        let at = self.simulation.sources()[source as usize].instrument as usize;
+        let (source, at) = self.source(py, source).map(|(source, at)| (source, at as usize))?;
         let instrument = self.instruments[at];
         let pushed = self.simulation.push(source, |source| source.push_trades(&instrument, &columns));
         pushed.map_err(|bad| source_error(py, &self.shared.symbols[at], &bad))
     }
 
     /// Says that no more rows come from a source.
-    fn end_source(&mut self, source: u16) {
-        self.simulation.end(source);
+    fn end_source(&mut self, py: Python<'_>, source: Number) -> PyResult<()> {
+        self.simulation.end(self.source(py, source)?.0);
+        Ok(())
     }
 
     /// What will reach the strategy, as far as the rows pushed so far settle it: for each clock of `look_at` a dict of
@@ -396,10 +422,12 @@ impl Run {
     }
 
     /// Appends values of an indicator for the rows that `look_ahead` told last.
-    fn set_values(&mut self, py: Python<'_>, line: usize, values: Column<'_, f64>) -> PyResult<()> {
+    fn set_values(&mut self, py: Python<'_>, line: Number, values: Column<'_, f64>) -> PyResult<()> {
+        self.not_finished(py)?;
         let values = slice(py, "values", &values)?;
-        let Decider::Python(strategy) = &mut self.decider else { return Ok(()) };
-        let line = &mut strategy.lines[line];
+        let lines = if let Decider::Python(strategy) = &mut self.decider { &mut strategy.lines[..] } else { &mut [] };
+        let at = checks::place(py, "line", line, lines.len())?;
+        let line = &mut lines[at];
         let market = &self.kernel.desk.markets[line.instrument as usize];
         line.append(values, if line.on_prints { market.trade_rows } else { market.quote_rows });
         Ok(())
@@ -409,13 +437,26 @@ impl Run {
     fn add_edges(
         &mut self,
         py: Python<'_>,
-        source: u16,
+        source: Number,
         rows: Column<'_, u64>,
         conditions: Column<'_, u32>,
     ) -> PyResult<()> {
-        let edges =
-            slice(py, "rows", &rows)?.iter().copied().zip(slice(py, "conditions", &conditions)?.iter().copied());
-        self.kernel.add_edges(source, edges);
+        let (source, _) = self.source(py, source)?;
+        let (rows, conditions) = (slice(py, "rows", &rows)?, slice(py, "conditions", &conditions)?);
+        if rows.len() != conditions.len() {
+            let text =
+                format!("{} rows were given with {} conditions; pass one for each", rows.len(), conditions.len());
+            return Err(raise(py, "ShapeMismatch", text));
+        }
+        if let Some(pair) = rows.windows(2).find(|pair| pair[1] < pair[0]) {
+            let text = format!("row {} comes after row {}; pass rows in order", pair[1], pair[0]);
+            return Err(raise(py, "InvalidParameter", text));
+        }
+        let known = if let Decider::Python(strategy) = &self.decider { strategy.conditions.len() } else { 0 };
+        if let Some(&last) = conditions.iter().max() {
+            checks::place(py, "condition", last, known)?;
+        }
+        self.kernel.add_edges(source, rows.iter().copied().zip(conditions.iter().copied()));
         Ok(())
     }
 
@@ -423,6 +464,7 @@ impl Run {
     /// row or timer is due, at its time. Signals are looked at every
     /// few milliseconds; the interpreter is released where no handler runs at nearly every row.
     fn advance(&mut self, py: Python<'_>) -> PyResult<Option<u16>> {
+        self.not_finished(py)?;
         loop {
             match self.slice(py) {
                 Ok(Progress::Paused) => py.check_signals()?,
@@ -572,6 +614,21 @@ impl Run {
 }
 
 impl Run {
+    /// The source that a number names, and its instrument.
+    fn source(&self, py: Python<'_>, number: Number) -> PyResult<(u16, u16)> {
+        let sources = self.simulation.sources();
+        let at = checks::short_place(py, "source", number, sources.len())?;
+        Ok((at, sources[at as usize].instrument))
+    }
+
+    /// After the end the desk is with the handles.
+    fn not_finished(&self, py: Python<'_>) -> PyResult<()> {
+        if self.finished {
+            return Err(raise(py, "CiftError", "the run is finished; make another one".to_owned()));
+        }
+        Ok(())
+    }
+
     fn slice(&mut self, py: Python<'_>) -> Result<Progress, KernelError> {
         let Run { kernel, simulation, decider, .. } = self;
         let most = INPUTS_BETWEEN_SIGNALS;

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from cift.errors import UnknownName
+from cift.errors import MissingExtra, UnknownName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,8 +77,14 @@ def sessions(calendar: str, start_ns: int, end_ns: int) -> Sessions | None:
 
     Raises:
         UnknownName: with the nearest calendar as a suggestion.
+        MissingExtra: where the library of calendars is not installed.
     """
-    from exchange_calendars import get_calendar
+    try:
+        from exchange_calendars import get_calendar
+    except ImportError as error:
+        raise MissingExtra(
+            f'the sessions of {calendar} need exchange_calendars: pip install "cift-markets[calendars]"'
+        ) from error
 
     name = calendar_name(calendar)
     first, last = _day(start_ns).year, _day(end_ns).year

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from cift.domain.calendar import ALWAYS_OPEN, sessions
-from cift.errors import InvalidParameter, UnknownName
+from cift.errors import InvalidParameter, MissingExtra, UnknownName
 from cift.research.figures import (
     Floats,
     Times,
@@ -225,7 +225,11 @@ def _days(calendar: str, start_ns: int, end_ns: int, notes: list[str]) -> _Days:
     # cost the first figures of a process a second.
     if end_ns - start_ns < (DAYS_FOR_DAILY - 3) * DAY_NS:
         return _Days(None, None)
-    found = sessions(calendar, start_ns, end_ns)
+    try:
+        found = sessions(calendar, start_ns, end_ns)
+    except MissingExtra as missing:
+        notes.append(f"Days end at UTC midnight, not annualised: {missing}")
+        return _Days(None, None)
     if found is None:
         notes.append(
             f"The calendar {calendar} does not know all years of the period: days end at UTC midnight, not annualised."

@@ -1,8 +1,9 @@
 //! The order book: every order at its price, in the order of arrival. It holds orders and pairs nobody.
 
-use crate::arena::{Arena, prefetch};
+use crate::arena::Arena;
 use crate::id_map::IdMap;
 use crate::ladder::{Ladder, Level, NIL, Place};
+use crate::prefetch::prefetch;
 use crate::types::{Family, Lots, MAX_LOTS, OrderId, OwnerId, Side, Ticks};
 
 /// Orders are taken in steps of 8 kB.

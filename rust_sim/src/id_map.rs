@@ -3,8 +3,8 @@
 //! What an order costs in a large book is mostly the wait for this table, so the table is made for that wait. An entry
 //! lies in a *bucket* of one cache line: a look-up loads one line, compares all its entries at once by their tags, and
 //! takes one turn that the processor nearly always foresees, so that the next commands begin while the line is on its
-//! way. (Single cells with linear probing had a turn that nobody foresees, at every third command, behind each wait.)
-//! A full bucket hands on to the next one of its page; an id is compared in the book, whose node the caller reads next in any case.
+//! way. A full bucket hands on to the next one of its page; an id is compared in the book, whose node the caller reads
+//! next in any case.
 //!
 //! Buckets lie in pages of 8 kB. The table grows by linear hashing (Litwin 1980), one page at a time: the next page in
 //! turn hands half of its entries to a new one. Doubling at once would stop one unlucky command for tens of
@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::arena::prefetch;
+use crate::prefetch::prefetch;
 use crate::types::{Family, OrderId};
 
 /// Entries of a bucket: with their tags they fill a cache line.

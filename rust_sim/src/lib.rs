@@ -23,6 +23,7 @@ pub mod market;
 pub mod matching;
 mod merge;
 pub mod order;
+mod prefetch;
 #[cfg(feature = "python")]
 mod python;
 pub mod script;

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import pickle
+import sys
 import warnings
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
@@ -19,7 +20,7 @@ from cift.domain.instrument import Instrument
 from cift.errors import InvalidParameter, UnknownFigure, UnknownName
 from cift.research import figures as formulas
 from cift.research.figures import sharpe
-from cift.research.statistics import statistics
+from cift.research.statistics import _days, statistics
 from cift.research.table import ANNUALISED, LABELS, OWN_LABELS, Statistics, figure_text
 
 DAY, HALF_HOUR, SECOND = timedelta(days=1), timedelta(minutes=30), timedelta(seconds=1)
@@ -712,3 +713,11 @@ def test_an_impossible_account_or_period_is_refused(cash, end, message):
 def test_a_missing_column_is_named():
     with pytest.raises(UnknownName, match="fills frame has no column 'fee'"):
         of_equity([1000.0, 1001.0], fills=ONE_FILL.drop("fee"))
+
+
+def test_without_the_library_of_calendars_days_end_at_midnight_and_a_note_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "exchange_calendars", None)
+    notes: list[str] = []
+    days = _days("XNYS", 0, 40 * 86_400 * 10**9, notes)
+    assert days.closes_ns is None
+    assert 'pip install "cift-markets[calendars]"' in notes[0]

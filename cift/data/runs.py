@@ -12,6 +12,7 @@ import os
 import platform
 import tempfile
 import zipfile
+import zlib
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -174,7 +175,7 @@ def load_run(path: str | Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]
                         column: _values(table.column(column)) for column in table.column_names
                     }
             return meta, tables, archive.read(JOURNAL)
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError, pa.ArrowInvalid) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, RuntimeError, pa.ArrowException) as error:
         if isinstance(error, CorruptData):
             raise
         raise CorruptData(f"{path} is not a whole saved run: {error}; save it again") from error

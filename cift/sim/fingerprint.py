@@ -7,10 +7,15 @@ import hashlib
 import inspect
 import json
 import linecache
+import pickle
 import sys
 import sysconfig
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -39,7 +44,7 @@ def code_hash(strategy: type) -> str:
     module = sys.modules.get(strategy.__module__)
     texts = {f"class {strategy.__qualname__}": class_text(strategy)}
     if module is None or own_file(module) is None:
-        texts.update(_named_here(strategy, texts[f"class {strategy.__qualname__}"]))
+        texts.update(_named_here(strategy, texts[f"class {strategy.__qualname__}"])[0])
     else:
         own = _module_texts(module)
         texts["module"] = own.pop(module.__name__)
@@ -48,6 +53,14 @@ def code_hash(strategy: type) -> str:
         if base.__module__.split(".")[0] not in ("cift", "builtins", "abc", "typing"):
             texts[f"class {base.__qualname__}"] = class_text(base)
     return digest_of(texts)
+
+
+def left_out(strategy: type) -> list[str]:
+    """Names that a class of a notebook uses and whose content `code_hash` cannot tell, sorted."""
+    module = sys.modules.get(strategy.__module__)
+    if module is not None and own_file(module) is not None:
+        return []
+    return sorted(_named_here(strategy, class_text(strategy))[1])
 
 
 def class_text(cls: type) -> str:
@@ -147,15 +160,16 @@ def _imported(text: str, package: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _named_here(strategy: type, text: str) -> dict[str, str]:
-    """What a class without a module file names, and what that names in turn.
+def _named_here(strategy: type, text: str) -> tuple[dict[str, str], set[str]]:
+    """What a class without a module file names, and what that names in turn; and the names of what cannot be told.
 
-    Functions, classes and plain values of the same place count by their text; of the user's own modules the whole module
-    counts.
+    Functions and classes of the same place count by their text, values by their content; of the user's own modules the whole
+    module counts.
     """
     module = sys.modules.get(strategy.__module__)
     place: Mapping[str, Any] = vars(module) if module is not None else {}
     texts: dict[str, str] = {}
+    unknown: set[str] = set()
     waiting = list(_names(text))
     while waiting:
         name = waiting.pop()
@@ -163,14 +177,46 @@ def _named_here(strategy: type, text: str) -> dict[str, str]:
             continue
         value = place[name]
         home = value if inspect.ismodule(value) else sys.modules.get(getattr(value, "__module__", None) or "")
-        if isinstance(value, (int, float, str, bytes, bool, tuple, frozenset)):
-            texts[name] = repr(value)
+        content = None if inspect.ismodule(value) or inspect.isclass(value) else _content(value)
+        if content is not None:
+            texts[name] = content
         elif home is module and (inspect.isfunction(value) or inspect.isclass(value)):
             texts[name] = _text_of(value)
             waiting += _names(texts[name])
         elif home is not None and home is not module and own_file(home) is not None:
             texts.update(_module_texts(home))
-    return texts
+        elif not (inspect.ismodule(value) or inspect.isclass(value) or inspect.isroutine(value)):
+            unknown.add(name)
+    return texts, unknown
+
+
+def _content(value: Any) -> str | None:
+    """A text that two values share when they are equal in kind and content; None where that cannot be told."""
+    if value is None or isinstance(value, (int, float, complex, str, bytes, Decimal, date, timedelta, Enum)):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return _joined(type(value).__name__, [_content(item) for item in value])
+    if isinstance(value, (set, frozenset)):
+        return _joined(type(value).__name__, sorted((_content(item) for item in value), key=str))
+    if isinstance(value, dict):
+        return _joined("dict", [_content(item) for pair in value.items() for item in pair])
+    if is_dataclass(value):
+        return _joined(type(value).__qualname__, [_content(getattr(value, field.name)) for field in fields(value)])
+    # Known without an import of the library: who holds one has imported it.
+    kind = f"{type(value).__module__.split('.')[0]}.{type(value).__name__}"
+    if kind == "numpy.ndarray" and not value.dtype.hasobject:
+        digest = hashlib.blake2b(value.tobytes(), digest_size=32).hexdigest()
+        return f"array {value.dtype.str} {value.shape} {digest}"
+    if kind.startswith("numpy.") and hasattr(value, "dtype") and value.ndim == 0:
+        return repr(value)
+    if kind in ("polars.DataFrame", "polars.Series"):
+        return f"{kind} {hashlib.blake2b(pickle.dumps(value), digest_size=32).hexdigest()}"
+    return None
+
+
+def _joined(kind: str, items: list[str | None]) -> str | None:
+    known = [item for item in items if item is not None]
+    return f"{kind}({','.join(known)})" if len(known) == len(items) else None
 
 
 def _names(text: str) -> Iterable[str]:

@@ -98,7 +98,8 @@ class RunRecord:
 
         frame = _frame(self.columns["trades"])
         last = self.marks.group_by("symbol").agg(pl.col("price").last().alias("last_mark"))
-        value_per_point = self.fingerprint["value_per_point"]
+        instruments = self.fingerprint["instruments"]
+        value_per_point = {symbol: float(instrument["multiplier"]) for symbol, instrument in instruments.items()}
         value = pl.col("symbol").replace_strict(value_per_point, default=1.0, return_dtype=pl.Float64)
         frame = frame.join(last, on="symbol", how="left", maintain_order="left").with_columns(
             exit_price=pl.coalesce("exit_price", "last_mark")

@@ -12,7 +12,7 @@ from cift import _sim
 from cift.domain.duration import NANOSECONDS
 from cift.domain.instrument import MONEY_UNITS_PER_ONE, Instrument, to_decimal
 from cift.errors import InvalidParameter, NoData, NotSupported
-from cift.sim.fingerprint import code_hash, digest_of, engine_hash
+from cift.sim.fingerprint import code_hash, digest_of, engine_hash, left_out
 from cift.sim.record import RunRecord
 from cift.sim.venue import Venue
 
@@ -261,7 +261,7 @@ def fingerprint_of(spec: RunSpec) -> dict[str, Any]:
         "clock_offset_ns": spec.clock_offset_ns,
         "seed": spec.seed,
         "engine": engine_hash(),
-        "value_per_point": {instrument.symbol: float(instrument.multiplier) for instrument in _instruments(spec).values()},
+        "instruments": {symbol: _plain(instrument) for symbol, instrument in _instruments(spec).items()},
     }
 
 
@@ -270,6 +270,13 @@ def _instruments(spec: RunSpec) -> dict[str, Instrument]:
     if not found:
         raise NoData("no data: the view has no feeds; check symbol, dates and level")
     return {symbol: found[symbol] for symbol in spec.ticks.symbols}
+
+
+def _plain(instrument: Instrument) -> dict[str, str]:
+    """What of an instrument a run depends on."""
+    steps = {"tick_size": instrument.tick_size, "lot_size": instrument.lot_size, "price_increment": instrument.increment}
+    exact = {name: str(value.normalize()) for name, value in {**steps, "multiplier": instrument.multiplier}.items()}
+    return {**exact, "currency": instrument.currency, "calendar": instrument.calendar}
 
 
 def _instrument_row(instrument: Instrument) -> tuple[str, tuple[int, int], tuple[int, int], int, int, int]:
@@ -293,6 +300,8 @@ def _record(spec: RunSpec, compiled: Any, aside: _Aside, fingerprint: dict[str, 
         notes.append(f"{compiled.off_tick_prints()} prints lie between two ticks; they fill ours at better prices only.")
     if spec.ticks.level == "L3" and spec.ticks.start_ns is not None and spec.ticks.start_ns % NANOSECONDS["d"]:
         notes.append("The book was built from the first record of its day; the strategy saw it from the start of the view on.")
+    if spec.code is None and (unknown := left_out(spec.strategy)):
+        notes.append(f"Not part of the fingerprint, since their content cannot be told: {', '.join(unknown)}")
     if spec.clock_offset_ns:
         notes.append(f"Times of receipt were moved by {spec.clock_offset_ns} ns (clock_offset).")
     instruments = _instruments(spec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
 import types
 
@@ -25,7 +26,9 @@ def sized(amount: object, name: str = "AMOUNT") -> type:
     module = types.ModuleType("cell_of_a_notebook")
     sys.modules[module.__name__] = module
     vars(module)[name] = amount
-    exec(CELL, vars(module))
+    # A kernel keeps the lines of a cell under the name that it compiles it with.
+    linecache.cache["<cell 1>"] = (len(CELL), None, CELL.splitlines(keepends=True), "<cell 1>")
+    exec(compile(CELL, "<cell 1>", "exec"), vars(module))
     strategy = vars(module)["Sized"]
     assert isinstance(strategy, type)
     return strategy

@@ -1,4 +1,4 @@
-"""CIFT Markets: backtest a strategy on a real matching engine, explain every fill, and promote it unchanged.
+"""CIFT Markets: backtest a strategy on a real matching engine, and explain every fill.
 
 import cift
 from cift.indicators import EMA

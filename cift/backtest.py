@@ -254,11 +254,22 @@ class Backtest:
                 "spread= and margin= are not supported with ticks: the book has its own spread, and accounts are cash "
                 "accounts that may go short. Leave them out"
             )
+        if venue is not None and not isinstance(venue, Venue):
+            raise InvalidParameter(f'venue {venue!r} is not a cift.Venue; write venue=cift.Venue(latency="250us")')
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise InvalidParameter(f"seed {seed!r} is not a whole number from 0 on")
+        if chunk_rows is not None and (isinstance(chunk_rows, bool) or not isinstance(chunk_rows, int) or chunk_rows < 1):
+            raise InvalidParameter(f"chunk_rows {chunk_rows!r} is not a whole number from 1 on, nor None for all rows at once")
         if venue is not None and commission is not None:
             raise InvalidParameter(
                 "give commission= or venue=, not both; write venue=cift.Venue(fees=cift.Fees(taker_bps=...))"
             )
         if commission is not None:
+            if isinstance(commission, bool) or not isinstance(commission, (int, float)) or not 0 <= commission < 1:
+                raise InvalidParameter(
+                    f"commission {commission!r} is not a fraction of value from 0 to below 1, such as 0.0005; rebates and charges "
+                    "per unit are for venue=cift.Venue(fees=cift.Fees(...))"
+                )
             bps = round(float(commission) * 1e4, 8)
             venue = Venue(fees=Fees(maker_bps=bps, taker_bps=bps))
         every_ns = duration_ns(equity_every, "equity_every")

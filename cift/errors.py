@@ -98,7 +98,3 @@ class MoneyError(CiftError, ArithmeticError):
 
 class JournalError(CiftError):
     """A journal that is truncated, corrupt, or of another version."""
-
-
-class VerificationFailed(CiftError):
-    """A saved run whose re-run gave another digest; the message names what differs."""

@@ -121,6 +121,58 @@ def test_a_wrong_argument_says_what_to_write(ticks, arguments, error, words):
         Backtest(given.pop("data"), given.pop("strategy"), **given).run()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"venue": "250us"}, "is not a cift.Venue; write"),
+        ({"venue": Venue}, "is not a cift.Venue; write"),
+        ({"seed": "a"}, "seed 'a' is not a whole number"),
+        ({"seed": -1}, "seed -1 is not a whole number"),
+        ({"chunk_rows": 1.5}, "chunk_rows 1.5 is not a whole number"),
+        ({"chunk_rows": 0}, "chunk_rows 0 is not a whole number"),
+        ({"commission": -0.1}, "commission -0.1 is not a fraction"),
+        ({"commission": float("nan")}, "commission nan is not a fraction"),
+    ],
+)
+def test_an_argument_is_checked_before_anything_runs(ticks, arguments, words):
+    with pytest.raises(InvalidParameter, match=words):
+        Backtest(ticks, Cross, **arguments)
+
+
+@pytest.mark.parametrize(
+    "given", [{"taker_bps": float("nan")}, {"maker_bps": "x"}, {"taker_bps": 1e-12}, {"per_fill": float("inf")}]
+)
+def test_fees_are_checked_when_they_are_made(given):
+    with pytest.raises(InvalidParameter, match=next(iter(given))):
+        Fees(**given)
+
+
+@pytest.mark.parametrize("name", ["buy", "cash", "position", "progress", "executor", "on_trade"])
+def test_a_parameter_may_not_hide_what_the_base_class_or_a_run_uses(name):
+    with pytest.raises(InvalidParameter, match=f"Hides.{name} cannot be declared"):
+        type("Hides", (cift.Strategy,), {name: cift.param(1)})
+
+
+@pytest.mark.parametrize("name", ["set_up", "Setup"])
+def test_a_misspelt_setup_is_named(name):
+    with pytest.raises(UnknownName, match="did you mean 'setup'"):
+        type("Misspelt", (cift.Strategy,), {name: lambda self: None})
+
+
+def test_the_class_of_an_indicator_is_not_an_indicator(ticks):
+    class Follows(cift.Strategy):
+        def setup(self):
+            self.indicator(EMA)
+
+    with pytest.raises(InvalidParameter, match=r"such as EMA\(10\)"):
+        Backtest(ticks, Follows).run()
+
+
+def test_a_constraint_that_misspells_a_parameter_is_told_its_names(ticks):
+    with pytest.raises(UnknownName, match="reads 'fats', which is no parameter of Cross; there are fast, slow"):
+        Backtest(ticks, Cross).sweep(fast=[5, 6], constraint=lambda p: p.fats < p.slow)
+
+
 def test_commission_is_a_fraction_of_value_for_every_fill(ticks):
     short = Backtest(ticks, Cross, commission=0.0001).run(fast=5, slow=20)
     long = Backtest(ticks, Cross, venue=Venue(fees=Fees(maker_bps=1, taker_bps=1))).run(fast=5, slow=20)

@@ -201,7 +201,11 @@ def read_frame(frame: Any) -> pa.Table:
 
 
 def _table(frame: Any, schema: SchemaName, columns: Mapping[str, str] | None) -> pa.Table:
-    return conform(read_frame(frame), schema, columns)
+    table = read_frame(frame)
+    # Before the kinds of its columns: an empty frame has those that its library gives to nothing.
+    if not table.num_rows:
+        raise NoData(f"no data: the frame of {schema} has no rows")
+    return conform(table, schema, columns)
 
 
 def conform(table: pa.Table, schema: SchemaName, columns: Mapping[str, str] | None = None) -> pa.Table:
@@ -288,7 +292,7 @@ def _cast(column: pa.ChunkedArray, field: pa.Field, schema: SchemaName, source: 
         raise DataError(f"column {source!r} is {kind}; {field.name} must be {field.type}") from None
     if result.null_count and not field.nullable:
         if field.name in SIZE_COLUMNS[schema] and schema == "quotes":
-            return pc.fill_null(result, 0.0)  # a side without a size is missing, see below
+            return pc.fill_null(result, float("nan"))  # with a price that is none either, the side is missing
         if field.name == "flags":
             return pc.fill_null(result, LAST)
         row = int(np.flatnonzero(np.asarray(pc.is_null(result)))[0])
@@ -401,8 +405,6 @@ def symbol_of(given: Mapping[SchemaName, pa.Table], asked: str | None) -> str:
 
 
 def _sorted(schema: SchemaName, table: pa.Table, *, sort: bool) -> RawColumns:
-    if not table.num_rows:
-        raise NoData(f"the frame of {schema} has no rows")
     columns = raw_columns(schema, table)
     if not sort:
         return columns

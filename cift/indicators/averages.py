@@ -14,6 +14,8 @@ from cift.indicators.windows import empty_window, scale_of, slid
 
 
 class EmaState(NamedTuple):
+    """The average so far; the sum, while `seen` values are fewer than its seeds."""
+
     value: float
     seen: int
 
@@ -67,6 +69,8 @@ class EMA(Indicator):
 
 
 class SmaState(NamedTuple):
+    """The last values (in ticks, where they have some), where the next one goes, and their sum."""
+
     block: NDArray[np.int64] | NDArray[np.float64]
     position: int
     total: int | float

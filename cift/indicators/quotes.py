@@ -79,6 +79,8 @@ class Spread(Indicator):
 
 
 class FlowState(NamedTuple):
+    """The quote before, the last contributions (in lots, where sizes have some), where the next one goes, and their sum."""
+
     bid_price: float
     bid_size: int | float
     ask_price: float

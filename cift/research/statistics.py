@@ -447,8 +447,10 @@ def _markouts(fills: pl.DataFrame, mids: pl.DataFrame | None, notes: list[str]) 
         sign = np.where(part["side"].to_numpy() == "buy", 1.0, -1.0)
         for column, seconds in enumerate(MARKOUT_SECONDS):
             then_ns = at_ns + seconds * SECOND_NS
-            seen = (then_ns <= ts_ns[-1]) & (then_ns >= ts_ns[0])
-            there = mid[np.searchsorted(ts_ns, then_ns[seen], side="right") - 1]
+            # A mid from before the fill knows nothing of what followed it.
+            row = np.searchsorted(ts_ns, then_ns, side="right") - 1
+            seen = (then_ns <= ts_ns[-1]) & (row >= 0) & (ts_ns[np.maximum(row, 0)] > at_ns)
+            there = mid[row[seen]]
             gained[column] += float((sign[seen] * size[seen] * (there - price[seen])).sum())
             traded[column] += float((size[seen] * price[seen]).sum())
             late += int((~seen).sum()) if seconds == MARKOUT_SECONDS[-1] else 0
@@ -457,6 +459,7 @@ def _markouts(fills: pl.DataFrame, mids: pl.DataFrame | None, notes: list[str]) 
             figures[f"Mark-out {seconds} s [bps]"] = float(gained[column] / traded[column]) * 1e4
     if late:
         notes.append(
-            f"{late:,} of {fills.height:,} fills have no mid {MARKOUT_SECONDS[-1]} s later and are left out of that mark-out."
+            f"{late:,} of {fills.height:,} fills have no mid in the {MARKOUT_SECONDS[-1]} s after them and are left out of that "
+            "mark-out; a smaller equity_every= notes more mids."
         )
     return figures

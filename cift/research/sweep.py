@@ -26,7 +26,7 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from cift.errors import CiftError, InvalidParameter, NoData, NotSupported, UnknownFigure
+from cift.errors import CiftError, InvalidParameter, NoData, NotSupported, UnknownFigure, UnknownName
 from cift.research.statistics import statistics_of
 from cift.research.table import LABELS, OWN_LABELS, Figure, figure_text
 from cift.sim.fingerprint import code_hash, digest_of, own_file
@@ -241,8 +241,15 @@ def combinations(spec: RunSpec, grid: Mapping[str, Any], constraint: Callable[[A
     found = []
     for combination in itertools.product(*values.values()):
         given = {**spec.parameters, **dict(zip(values, combination, strict=True))}
-        if constraint is not None and not constraint(SimpleNamespace(**{**defaults, **given})):
-            continue
+        if constraint is not None:
+            try:
+                if not constraint(SimpleNamespace(**{**defaults, **given})):
+                    continue
+            except AttributeError as error:
+                raise UnknownName(
+                    f"the constraint reads {error.name!r}, which is no parameter of {strategy.__name__}; there are "
+                    f"{', '.join(defaults)}"
+                ) from error
         built = strategy(**given)
         found.append({name: getattr(built, name) for name in strategy.parameters})
     if not found:

@@ -30,11 +30,15 @@ class Fees:
     per_unit: float = 0.0
     per_fill: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.rates()
+        self.charges(Decimal(1))
+
     def rates(self) -> tuple[int, int]:
         """Maker and taker rate in 1e-12 of value.
 
         Raises:
-            InvalidParameter: where a rate is finer than 1e-8 basis points.
+            InvalidParameter: where a rate is no number, or finer than 1e-8 basis points.
         """
         return _whole(self.maker_bps, RATE_UNITS_PER_BP, "maker_bps"), _whole(self.taker_bps, RATE_UNITS_PER_BP, "taker_bps")
 

@@ -209,3 +209,25 @@ def test_pandas_nanoseconds_survive():
     index = pd.DatetimeIndex([pd.Timestamp("2026-01-05T14:30:00.123456789", tz="America/New_York")], name="ts")
     frame = pd.DataFrame({"price": [1.0], "size": [1.0]}, index=index)
     assert read(trades(frame).feeds[0], None)["ts_event"].tolist() == [1_767_641_400_123_456_789]
+
+
+def test_a_size_that_is_missing_beside_a_price_is_refused() -> None:
+
+    frame = pd.DataFrame(
+        {
+            "ts_event": pd.date_range("2026-01-05", periods=3, freq="s"),
+            "bid_price": [100.0, 100.0, np.nan],
+            "bid_size": [5.0, np.nan, np.nan],
+            "ask_price": 100.01,
+            "ask_size": 5.0,
+        }
+    )
+    with pytest.raises(DataError, match="bid_size is not a number"):
+        quotes(frame, tick_size="0.01", lot_size="1")
+    assert quotes(frame.drop(1), tick_size="0.01", lot_size="1").feeds
+
+
+def test_an_empty_frame_of_any_kind_has_no_data() -> None:
+
+    with pytest.raises(NoData, match="no data: the frame of quotes has no rows"):
+        quotes(pd.DataFrame({name: [] for name in ("ts_event", "bid_price", "bid_size", "ask_price", "ask_size")}))

@@ -339,7 +339,16 @@ def test_a_fill_too_near_the_end_is_left_out_of_the_markout_and_counted():
     assert figures["Mark-out 1 s [bps]"] == pytest.approx(100.0)
     assert figures["Mark-out 10 s [bps]"] == pytest.approx(100.0)
     assert figures["Mark-out 60 s [bps]"] is None
-    assert any("2 of 2 fills have no mid 60 s later" in note for note in figures.notes)
+    assert any("2 of 2 fills have no mid in the 60 s after them" in note for note in figures.notes)
+
+
+def test_a_mid_from_before_the_fill_is_no_markout():
+    at = [START, START + timedelta(seconds=100), START + timedelta(seconds=200)]
+    fills = fill_frame((START + timedelta(seconds=95), "A", "buy", 100.0, 1.0, 0.0))
+    mids = mid_frame(at, [90.0, 101.0, 101.0])
+    figures = of_equity([1000.0, 1000.0], step=timedelta(seconds=200), fills=fills, mids=mids)
+    assert figures["Mark-out 1 s [bps]"] is None
+    assert figures["Mark-out 10 s [bps]"] == pytest.approx(100.0)
 
 
 def test_markouts_use_the_mids_of_their_own_symbol():

@@ -394,6 +394,11 @@ def _round_trips(trades: pl.DataFrame, notes: list[str]) -> dict[str, Figure]:
     }
 
 
+def _money(amount: float) -> float:
+    """An amount that sums and differences of floats gave, as the decimal that the account holds: to 1e-9 of the currency."""
+    return round(amount, 9)
+
+
 def _execution(
     equity_ts: Times,
     value: Floats,
@@ -420,10 +425,10 @@ def _execution(
     if error is None:
         notes.append("All fills happened at one instant: P&L per fill has no standard error.")
     return figures | {
-        "P&L [$]": float(value[-1]) - initial_cash,
+        "P&L [$]": _money(float(value[-1]) - initial_cash),
         "P&L per Fill [$]": mean,
         "P&L per Fill SE [$]": error,
-        "Fees [$]": float(fills["fee"].sum()),
+        "Fees [$]": _money(float(fills["fee"].sum())),
     }
 
 

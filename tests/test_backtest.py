@@ -703,7 +703,16 @@ def check_interrupts(strategy, times):
         assert finite.run(progress=False).digest == digest
 
 
+@pytest.fixture
+def interruptible():
+    """A shell gives its background jobs a process that ignores SIGINT, and Python leaves that as it is."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to oneself there")
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("strategy", [Dense, Sparse])
 def test_an_interrupt_stops_a_run_and_leaves_all_well(strategy):
     check_interrupts(strategy, 4)
@@ -711,6 +720,7 @@ def test_an_interrupt_stops_a_run_and_leaves_all_well(strategy):
 
 @pytest.mark.nightly
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to oneself there")
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("strategy", [Dense, Sparse])
 def test_a_hundred_interrupts(strategy):
     check_interrupts(strategy, 100)

@@ -62,6 +62,7 @@ pub struct Simulation {
     /// whoever looks later.
     apart: bool,
     latency: Latency,
+    queues: Queues,
     merge: Merge,
     at_venue: VecDeque<(i64, Command)>,
     answers: VecDeque<(i64, Answer)>,
@@ -74,6 +75,54 @@ pub struct Simulation {
     ahead: Vec<Market>,
     /// Indicators see no arrival before this.
     start: Nanos,
+}
+
+/// A queue of the merge: what may be due next.
+#[derive(Clone, Copy)]
+enum Queue {
+    /// The rows of a source that act at the venue.
+    Record(usize),
+    /// The rows of a source that reach the strategy.
+    Delivery(usize),
+    /// Commands on their way to a venue.
+    AtVenue,
+    /// Answers on their way to the strategy.
+    Answers,
+    Timers,
+}
+
+/// Numbers the queues of so many sources: theirs first.
+#[derive(Clone, Copy, Debug)]
+struct Queues {
+    sources: usize,
+}
+
+impl Queues {
+    fn count(self) -> usize {
+        self.number(Queue::Timers) + 1
+    }
+
+    #[inline]
+    fn number(self, queue: Queue) -> usize {
+        match queue {
+            Queue::Record(at) => at,
+            Queue::Delivery(at) => self.sources + at,
+            Queue::AtVenue => self.sources * 2,
+            Queue::Answers => self.sources * 2 + 1,
+            Queue::Timers => self.sources * 2 + 2,
+        }
+    }
+
+    #[inline]
+    fn of(self, number: usize) -> Queue {
+        match number {
+            at if at < self.sources => Queue::Record(at),
+            at if at < self.sources * 2 => Queue::Delivery(at - self.sources),
+            at if at == self.sources * 2 => Queue::AtVenue,
+            at if at == self.sources * 2 + 1 => Queue::Answers,
+            _ => Queue::Timers,
+        }
+    }
 }
 
 /// Whether the rows of a source act at the venue: the deepest record of an instrument is the venue's.
@@ -97,13 +146,15 @@ impl Simulation {
             let mine = |&at: &usize| sources[at].instrument as usize == instrument && acts(&sources, at);
             (0..sources.len()).filter(mine).collect()
         };
+        let queues = Queues { sources: sources.len() };
         let mut simulation = Simulation {
             acting: (0..venues.len()).map(of).collect(),
             quiet: vec![true; venues.len()],
             apart: (1..sources.len()).all(|at| sources[..at].iter().all(|other| are_apart(&sources[at], other))),
             venues,
             latency,
-            merge: Merge::new(sources.len() * 2 + 3),
+            queues,
+            merge: Merge::new(queues.count()),
             at_venue: VecDeque::new(),
             answers: VecDeque::new(),
             timers: BTreeSet::new(),
@@ -261,18 +312,24 @@ impl Simulation {
         } else {
             Due::NEVER
         };
-        self.merge.set(self.sources.len() + at, due);
+        self.merge.set(self.queues.number(Queue::Delivery(at)), due);
+    }
+
+    fn schedule_commands(&mut self) {
+        self.schedule_first(Queue::AtVenue, Kind::AtVenue, self.at_venue.front().map(|&(ts, _)| ts));
+    }
+
+    fn schedule_answers(&mut self) {
+        self.schedule_first(Queue::Answers, Kind::Answer, self.answers.front().map(|&(ts, _)| ts));
+    }
+
+    fn schedule_timers(&mut self) {
+        self.schedule_first(Queue::Timers, Kind::Timer, self.timers.first().map(|&(ts, _)| ts));
     }
 
     #[inline]
-    fn schedule_queue(&mut self, kind: Kind) {
-        let first = self.sources.len() * 2;
-        let (queue, head) = match kind {
-            Kind::AtVenue => (first, self.at_venue.front().map(|&(ts, _)| ts)),
-            Kind::Answer => (first + 1, self.answers.front().map(|&(ts, _)| ts)),
-            _ => (first + 2, self.timers.first().map(|&(ts, _)| ts)),
-        };
-        self.merge.set(queue, head.map_or(Due::NEVER, |ts| kind.due(ts, 0)));
+    fn schedule_first(&mut self, queue: Queue, kind: Kind, head: Option<i64>) {
+        self.merge.set(self.queues.number(queue), head.map_or(Due::NEVER, |ts| kind.due(ts, 0)));
     }
 
     /// Sends the venue's answers on their way.
@@ -280,7 +337,7 @@ impl Simulation {
         for answer in self.scratch.drain(..) {
             self.answers.push_back((answer.ts.0.saturating_add(self.latency.response_ns), answer));
         }
-        self.schedule_queue(Kind::Answer);
+        self.schedule_answers();
     }
 
     /// A row acts at the venue.
@@ -393,7 +450,7 @@ impl Simulation {
     /// Hands over the rows of a source that are due to arrive before anything else, until the strategy is to be woken.
     #[inline]
     fn deliver(&mut self, at: usize, mut take: impl FnMut(&Arrival<'_>) -> Flow) -> Flow {
-        let bound = self.merge.first_but(self.sources.len() + at);
+        let bound = self.merge.first_but(self.queues.number(Queue::Delivery(at)));
         let source = &mut self.sources[at];
         let instrument = source.instrument;
         let mut flow = Flow::On;
@@ -427,11 +484,12 @@ impl Driver for Simulation {
         if !self.apart || !self.quiet.iter().all(|&quiet| quiet) {
             return false;
         }
+        let Simulation { queues, merge, .. } = self;
         let count = self.sources.len();
-        let mut limit = Kind::Delivery.due(until.0, 0);
-        for queue in (0..count).chain(count * 2..count * 2 + 3) {
-            limit = limit.min(self.merge.due(queue));
-        }
+        let due = |queue| merge.due(queues.number(queue));
+        let others = [Queue::AtVenue, Queue::Answers, Queue::Timers].into_iter();
+        let first = (0..count).map(Queue::Record).chain(others).map(due).min().unwrap_or(Due::NEVER);
+        let mut limit = first.min(Kind::Delivery.due(until.0, 0));
         for (at, source) in self.sources.iter().enumerate() {
             let edge = edge(at as u16);
             if edge < source.pushed() {
@@ -439,7 +497,7 @@ impl Driver for Simulation {
             }
         }
         for at in 0..count {
-            if self.merge.due(count + at) >= limit {
+            if self.merge.due(self.queues.number(Queue::Delivery(at))) >= limit {
                 continue;
             }
             let source = &mut self.sources[at];
@@ -457,51 +515,55 @@ impl Driver for Simulation {
     #[inline]
     fn next(&mut self, mut take: impl FnMut(&Arrival<'_>) -> Flow) -> Next {
         self.immediate = None;
-        let count = self.sources.len();
         loop {
             let (queue, due) = self.merge.first();
             if due == Due::NEVER {
                 self.catch_up_all(Due::NEVER);
                 return Next::End;
             }
-            if queue < count {
-                let source = &self.sources[queue];
-                if source.acted == source.pushed() || self.quiet[source.instrument as usize] {
-                    self.catch_up_all(due);
-                    return Next::NeedsData(queue as u16);
-                }
-                if !self.alarms.is_empty()
-                    && let Some(alarm) = self.alarm_before(queue)
-                {
-                    return Next::Input(alarm);
-                }
-                self.act(queue);
-            } else if queue < count * 2 {
-                if self.deliver(queue - count, &mut take) != Flow::On {
-                    return Next::Rows;
-                }
-            } else if queue == count * 2 {
-                if let Some((ts, command)) = self.at_venue.pop_front() {
-                    self.schedule_queue(Kind::AtVenue);
-                    self.command_acts(Nanos(ts), &command);
-                }
-            } else if queue == count * 2 + 1 {
-                if let Some((ts, answer)) = self.answers.pop_front() {
-                    self.schedule_queue(Kind::Answer);
-                    return Next::Input(KernelInput::Answer { arrival: Nanos(ts), answer });
-                }
-            } else {
-                // A timer behind the end of the data never rings, nor do those after it: nothing else can happen any more.
-                if (0..queue).all(|other| self.merge.due(other) == Due::NEVER) {
-                    self.timers.clear();
-                }
-                let timer = self.timers.pop_first();
-                self.schedule_queue(Kind::Timer);
-                match timer {
-                    Some((ts, timer)) => {
-                        return Next::Input(KernelInput::Timer { timer, at: Nanos(ts) });
+            match self.queues.of(queue) {
+                Queue::Record(at) => {
+                    let source = &self.sources[at];
+                    if source.acted == source.pushed() || self.quiet[source.instrument as usize] {
+                        self.catch_up_all(due);
+                        return Next::NeedsData(at as u16);
                     }
-                    None => return Next::End,
+                    if !self.alarms.is_empty()
+                        && let Some(alarm) = self.alarm_before(at)
+                    {
+                        return Next::Input(alarm);
+                    }
+                    self.act(at);
+                }
+                Queue::Delivery(at) => {
+                    if self.deliver(at, &mut take) != Flow::On {
+                        return Next::Rows;
+                    }
+                }
+                Queue::AtVenue => {
+                    if let Some((ts, command)) = self.at_venue.pop_front() {
+                        self.schedule_commands();
+                        self.command_acts(Nanos(ts), &command);
+                    }
+                }
+                Queue::Answers => {
+                    if let Some((ts, answer)) = self.answers.pop_front() {
+                        self.schedule_answers();
+                        return Next::Input(KernelInput::Answer { arrival: Nanos(ts), answer });
+                    }
+                }
+                Queue::Timers => {
+                    // A timer behind the end of the data never rings, nor do those after it: nothing else can happen any
+                    // more.
+                    if (0..queue).all(|other| self.merge.due(other) == Due::NEVER) {
+                        self.timers.clear();
+                    }
+                    let timer = self.timers.pop_first();
+                    self.schedule_timers();
+                    match timer {
+                        Some((ts, timer)) => return Next::Input(KernelInput::Timer { timer, at: Nanos(ts) }),
+                        None => return Next::End,
+                    }
                 }
             }
         }
@@ -510,12 +572,12 @@ impl Driver for Simulation {
     fn send(&mut self, now: Nanos, command: &Command) {
         if command.kind == CommandKind::Timer {
             self.timers.insert((command.at_ns, command.order.0));
-            self.schedule_queue(Kind::Timer);
+            self.schedule_timers();
         } else if let Some(ts) = self.immediate {
             self.command_acts(ts, command);
         } else {
             self.at_venue.push_back((now.0.saturating_add(self.latency.entry_ns), *command));
-            self.schedule_queue(Kind::AtVenue);
+            self.schedule_commands();
         }
     }
 }

@@ -123,7 +123,7 @@ class NaiveEngine:
         order = self.find(name)
         if order is None or order.owner != owner:
             raise RefusalError("unknown order")
-        if price == order.price and qty <= order.qty:
+        if price == order.price and qty < order.qty:
             order.qty = qty
             return Outcome(resting=qty)
         if order.post_only and self._could_trade(order.side, price, owner, order.self_trade) > 0:

@@ -182,6 +182,7 @@ def load_run(path: str | Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]
 
 
 TEXTS = frozenset({"symbol", "side", "kind", "tif", "status", "reason", "tag", "liquidity", "level", "message"})
+"""Columns of a run\'s tables that hold text, also where all their values are None."""
 
 
 def _table(columns: Mapping[str, Any] | pl.DataFrame) -> pa.Table:

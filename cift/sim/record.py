@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from cift.data.runs import TEXTS
+
 if TYPE_CHECKING:
     from mmap import mmap
 
@@ -16,8 +18,6 @@ TIMES = frozenset({"ts", "entry_ts", "exit_ts", "ts_submitted", "ts_accepted", "
 NOT_A_TIME = -(2**63)
 NULLABLE = frozenset({"price", "ahead", "average_price", "mid", "exit_price", "exit_order"})
 """Columns in which NaN (or -1 for an order) says that there is none."""
-
-TEXTS = frozenset({"symbol", "side", "kind", "tif", "status", "reason", "tag", "liquidity", "level", "message"})
 
 
 @dataclass(frozen=True, eq=False)

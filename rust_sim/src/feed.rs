@@ -262,6 +262,23 @@ enum Rows {
     Trade(Vec<TradeRow>),
 }
 
+/// Appends `n` rows as `row` makes them, up to the first that cannot be used.
+#[inline]
+fn convert<R>(
+    mut rows: Vec<R>,
+    n: usize,
+    mut row: impl FnMut(usize) -> Result<R, BadRow>,
+) -> (Vec<R>, Result<(), BadRow>) {
+    rows.reserve(n);
+    for i in 0..n {
+        match row(i) {
+            Ok(row) => rows.push(row),
+            Err(bad) => return (rows, Err(bad)),
+        }
+    }
+    (rows, Ok(()))
+}
+
 /// How many rows at the front satisfy `before`, which none behind them does. The end is looked for in steps that double:
 /// it is mostly near.
 fn gallop<R>(rows: &[R], before: impl Fn(&R) -> bool) -> usize {
@@ -425,27 +442,9 @@ impl Source {
             Rows::Mbo(rows) => std::mem::take(rows),
             _ => return Err(BadRow { row: first, column: "schema", problem: RowProblem::Lengths }),
         };
-        let (rows, result) = self.convert_mbo(rows, first, instrument, columns);
+        let (rows, result) = convert(rows, n, |i| self.mbo_row(first + i as u64, i, instrument, columns));
         self.rows = Rows::Mbo(rows);
         result
-    }
-
-    fn convert_mbo(
-        &mut self,
-        mut rows: Vec<MboRow>,
-        first: u64,
-        instrument: &Instrument,
-        columns: &MboColumns<'_>,
-    ) -> (Vec<MboRow>, Result<(), BadRow>) {
-        let n = columns.ts_event.len();
-        rows.reserve(n);
-        for i in 0..n {
-            match self.mbo_row(first + i as u64, i, instrument, columns) {
-                Ok(row) => rows.push(row),
-                Err(bad) => return (rows, Err(bad)),
-            }
-        }
-        (rows, Ok(()))
     }
 
     #[inline]
@@ -502,18 +501,7 @@ impl Source {
             Rows::Quote(rows) if lengths.iter().all(|&length| length == n) => std::mem::take(rows),
             _ => return Err(BadRow { row: first, column: "chunk", problem: RowProblem::Lengths }),
         };
-        let mut rows = rows;
-        rows.reserve(n);
-        let mut result = Ok(());
-        for i in 0..n {
-            match self.quote_row(first + i as u64, i, instrument, columns) {
-                Ok(row) => rows.push(row),
-                Err(bad) => {
-                    result = Err(bad);
-                    break;
-                }
-            }
-        }
+        let (rows, result) = convert(rows, n, |i| self.quote_row(first + i as u64, i, instrument, columns));
         self.rows = Rows::Quote(rows);
         result
     }
@@ -552,21 +540,11 @@ impl Source {
         let lengths = [columns.ts_recv.len(), columns.price.len(), columns.size.len(), columns.aggressor.len()];
         self.drop_delivered();
         let first = self.pushed();
-        let mut rows = match &mut self.rows {
+        let rows = match &mut self.rows {
             Rows::Trade(rows) if lengths.iter().all(|&length| length == n) => std::mem::take(rows),
             _ => return Err(BadRow { row: first, column: "chunk", problem: RowProblem::Lengths }),
         };
-        rows.reserve(n);
-        let mut result = Ok(());
-        for i in 0..n {
-            match self.trade_row(first + i as u64, i, instrument, columns) {
-                Ok(row) => rows.push(row),
-                Err(bad) => {
-                    result = Err(bad);
-                    break;
-                }
-            }
-        }
+        let (rows, result) = convert(rows, n, |i| self.trade_row(first + i as u64, i, instrument, columns));
         self.rows = Rows::Trade(rows);
         result
     }

@@ -437,7 +437,8 @@ def test_no_flipped_byte_of_a_saved_run_goes_unseen(ticks, tmp_path):
     result = Backtest(ticks, Cross).run(fast=5, slow=20)
     content = result.save(tmp_path / "run.cift").read_bytes()
     silent = 0
-    for at in range(0, len(content), 37):
+    # The end of the file is its table of contents, which no checksum guards: there every byte.
+    for at in sorted({*range(0, len(content), 37), *range(len(content) - 600, len(content))}):
         flipped = tmp_path / "flipped.cift"
         flipped.write_bytes(content[:at] + bytes([content[at] ^ 0x41]) + content[at + 1 :])
         try:
@@ -445,9 +446,10 @@ def test_no_flipped_byte_of_a_saved_run_goes_unseen(ticks, tmp_path):
         except CorruptData:
             continue
         # Of the container some bytes mean nothing, such as when a member was last changed.
-        silent += 1
+        silent += at < len(content) - 600
         assert loaded.digest == result.digest
-        assert loaded.fills.equals(result.fills)
+        for table in ("fills", "orders", "trades", "equity"):
+            assert getattr(loaded, table).equals(getattr(result, table)), (at, table)
         assert loaded.record.journal == result.record.journal
     assert silent < len(content) / 37 / 10
 

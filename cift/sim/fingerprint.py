@@ -246,8 +246,9 @@ class _Found:
                     self._value(f"{name} {variable}", cell.cell_contents)
                 except ValueError:  # not assigned yet
                     continue
-        if not _has_text(function):
-            for at, value in enumerate([*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]):
+        defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        if defaults and not _has_text(function):
+            for at, value in enumerate(defaults):
                 self._value(f"{name} default {at}", value)
 
 

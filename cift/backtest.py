@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from functools import cached_property
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,7 +14,7 @@ from cift.domain.duration import Duration, duration_ns
 from cift.errors import InvalidParameter, NotSupported
 from cift.sim.fingerprint import digest_of
 from cift.sim.record import RunRecord
-from cift.sim.run import DEFAULT_CHUNK_ROWS, RunError, RunSpec, run
+from cift.sim.run import DEFAULT_CHUNK_ROWS, RunError, RunSpec, cash_units, run
 from cift.sim.venue import Fees, Latency, Venue
 from cift.strategy import Strategy
 
@@ -256,16 +258,18 @@ class Backtest:
             )
         if venue is not None and not isinstance(venue, Venue):
             raise InvalidParameter(f'venue {venue!r} is not a cift.Venue; write venue=cift.Venue(latency="250us")')
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        if not _is_whole(seed) or seed < 0:
             raise InvalidParameter(f"seed {seed!r} is not a whole number from 0 on")
-        if chunk_rows is not None and (isinstance(chunk_rows, bool) or not isinstance(chunk_rows, int) or chunk_rows < 1):
+        if chunk_rows is not None and (not _is_whole(chunk_rows) or chunk_rows < 1):
             raise InvalidParameter(f"chunk_rows {chunk_rows!r} is not a whole number from 1 on, nor None for all rows at once")
+        cash_units(cash)
         if venue is not None and commission is not None:
             raise InvalidParameter(
                 "give commission= or venue=, not both; write venue=cift.Venue(fees=cift.Fees(taker_bps=...))"
             )
         if commission is not None:
-            if isinstance(commission, bool) or not isinstance(commission, (int, float)) or not 0 <= commission < 1:
+            is_number = isinstance(commission, (Real, Decimal)) and not isinstance(commission, bool)
+            if not is_number or not 0 <= float(commission) < 1:
                 raise InvalidParameter(
                     f"commission {commission!r} is not a fraction of value from 0 to below 1, such as 0.0005; rebates and charges "
                     "per unit are for venue=cift.Venue(fees=cift.Fees(...))"
@@ -280,9 +284,9 @@ class Backtest:
             strategy=strategy,
             venue=venue if venue is not None else Venue(),
             cash=cash,
-            seed=seed,
+            seed=int(seed),
             equity_every_ns=every_ns,
-            chunk_rows=chunk_rows,
+            chunk_rows=None if chunk_rows is None else int(chunk_rows),
             clock_offset_ns=_clock_offset(data, clock_offset),
             read=_read_file,
             origin=_origin(data, strategy),
@@ -383,6 +387,11 @@ class Backtest:
             told = None if bar is None else _best_so_far(bar, score(asked), asked)
             found = sweep(self._spec, grid, executor=executor, constraint=constraint, progress=told, maximize=maximize)
         return ShownSweep(found.trials, found.parameters, found.record)
+
+
+def _is_whole(value: object) -> bool:
+    """Whether a value is a whole number, one of NumPy's included."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _spill() -> Spill:

@@ -38,10 +38,9 @@ HANDLERS = (
 VERBS = ("buy", "sell", "target", "close", "cancel", "modify")
 """The verbs of one instrument, which its handle has under the same names."""
 LATER_HANDLERS = ("on_bar", "on_restore")
-TAKEN = frozenset({"progress", "executor", "constraint", "maximize"})
-"""Arguments of `run`, `sweep` and `optimize`, which take parameters by name beside them."""
-
 """Handlers of the design that come with bars and with live runs."""
+TAKEN = frozenset({"self", "progress", "executor", "constraint", "maximize", "_bench"})
+"""Arguments of `run`, `sweep` and `optimize`, which take parameters by name beside them, and what a strategy itself holds."""
 
 
 class Param:
@@ -169,13 +168,14 @@ class Strategy:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = vars(cls)
-        cls.parameters = {**cls.parameters, **{name: v for name, v in own.items() if isinstance(v, Param)}}
-        cls.states = {**cls.states, **{name: v for name, v in own.items() if isinstance(v, State)}}
         for name, value in own.items():
             if isinstance(value, (Param, State)) and (name in TAKEN or name in HANDLERS or hasattr(Strategy, name)):
                 raise InvalidParameter(
                     f"{cls.__name__}.{name} cannot be declared: cift.Strategy or Backtest uses that name; choose another"
                 )
+        cls.parameters = {**cls.parameters, **{name: v for name, v in own.items() if isinstance(v, Param)}}
+        cls.states = {**cls.states, **{name: v for name, v in own.items() if isinstance(v, State)}}
+        for name, value in own.items():
             if callable(value) and name.replace("_", "").lower() == "setup" and name != "setup":
                 raise UnknownName(f"{cls.__name__}.{name} would never be called; did you mean 'setup'?")
             if not name.startswith("on_") or not callable(value) or name in HANDLERS:
@@ -450,7 +450,7 @@ class Bench:
         """Declares an indicator."""
         self._only_in_setup("indicator")
         if isinstance(indicator, type) or not hasattr(indicator, "runner"):
-            name = indicator.__name__ if isinstance(indicator, type) else "EMA"
+            name = indicator.__name__ if isinstance(indicator, type) and hasattr(indicator, "runner") else "EMA"
             raise InvalidParameter(f"{indicator!r} is not an indicator; pass one with its parameters, such as {name}(10)")
         name = self.only.symbol if symbol is None else self.handle(symbol).symbol
         line = self._make_line(indicator, indicator.source(on), name)

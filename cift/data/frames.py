@@ -387,6 +387,11 @@ def _count_outside(raw: dict[SchemaName, RawColumns], tally: Tally, policy: str)
 
 
 def symbol_of(given: Mapping[SchemaName, pa.Table], asked: str | None) -> str:
+    """The one symbol of some tables: what was asked for, what their column `symbol` says, or "DATA".
+
+    Raises:
+        DataError: where they hold several, or another than was asked for.
+    """
     held = sorted(
         {
             value

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 FORMAT = "cift run 1"
 META = "record.json"
 JOURNAL = "journal.bin"
+DAMAGE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, RuntimeError, OSError)
+"""What reading a damaged archive raises, a place before its beginning (OSError) included."""
 
 
 @cache
@@ -144,7 +146,7 @@ def save_run(
 
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression=zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr(META, json.dumps({"format": FORMAT, **meta}, sort_keys=True, indent=1))
+        archive.writestr(META, json.dumps({"format": FORMAT, "tables": [*tables], **meta}, sort_keys=True, indent=1))
         for name, columns in tables.items():
             with archive.open(f"{name}.arrow", "w", force_zip64=True) as file:
                 table = _table(columns)
@@ -162,23 +164,24 @@ def load_run(path: str | Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]
     """
     import pyarrow as pa
 
-    try:
-        with zipfile.ZipFile(path) as archive:
-            meta = json.loads(archive.read(META))
-            if meta.pop("format", None) != FORMAT:
-                raise CorruptData(f"{path} is a saved run of another format than {FORMAT!r}; save it again with this release")
-            tables = {}
-            for name in archive.namelist():
-                if name.endswith(".arrow"):
-                    table = pa.ipc.open_file(pa.BufferReader(archive.read(name))).read_all()
-                    tables[name.removesuffix(".arrow")] = {
-                        column: _values(table.column(column)) for column in table.column_names
-                    }
-            return meta, tables, archive.read(JOURNAL)
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, RuntimeError, pa.ArrowException) as error:
-        if isinstance(error, CorruptData):
+    # Opened before: that there is no such file is not damage.
+    with Path(path).open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                meta = json.loads(archive.read(META))
+                if meta.pop("format", None) != FORMAT:
+                    raise CorruptData(
+                        f"{path} is a saved run of another format than {FORMAT!r}; save it again with this release"
+                    )
+                tables = {}
+                for name in meta.pop("tables"):
+                    table = pa.ipc.open_file(pa.BufferReader(archive.read(f"{name}.arrow"))).read_all()
+                    tables[name] = {column: _values(table.column(column)) for column in table.column_names}
+                return meta, tables, archive.read(JOURNAL)
+        except CorruptData:
             raise
-        raise CorruptData(f"{path} is not a whole saved run: {error}; save it again") from error
+        except (*DAMAGE, pa.ArrowException) as error:
+            raise CorruptData(f"{path} is not a whole saved run: {error}; save it again") from error
 
 
 TEXTS = frozenset({"symbol", "side", "kind", "tif", "status", "reason", "tag", "liquidity", "level", "message"})

@@ -75,12 +75,19 @@ class StagedFile(io.RawIOBase):
         self._file = disk.create(path)
 
     def writable(self) -> bool:
+        """Yes: it is only written."""
         return True
 
     def tell(self) -> int:
+        """Bytes written so far."""
         return self.bytes_written
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
+        """Writes all of `data`; its number of bytes.
+
+        Raises:
+            OSError: where the disk does not take it.
+        """
         view = memoryview(data).cast("B")
         self._disk.write(self._file, view)  # type: ignore[arg-type]
         self._hash.update(view)
@@ -94,6 +101,7 @@ class StagedFile(io.RawIOBase):
         return self._hash.hexdigest()
 
     def close(self) -> None:
+        """Closes the file as it stands; `finish` is what makes it whole."""
         if not self.closed:
             self._file.close()
         super().close()

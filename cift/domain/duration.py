@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from decimal import Decimal
+from numbers import Integral
 
 from cift.errors import InvalidParameter
 
 NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
+SPAN_NS_MAX = 2**63 - 1
 _TEXT = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m|h|d)\s*")
 
 Duration = str | timedelta | int
@@ -20,12 +22,19 @@ def duration_ns(value: Duration, name: str = "duration") -> int:
     Args:
         value: text such as "250us", "1.5s" or "10m" (ns, us, ms, s, m, h, d), a timedelta, or whole nanoseconds.
     Raises:
-        InvalidParameter: where it is none of these, or not whole nanoseconds.
+        InvalidParameter: where it is none of these, not whole nanoseconds, or longer than 292 years.
     """
+    span_ns = _duration_ns(value, name)
+    if abs(span_ns) > SPAN_NS_MAX:
+        raise InvalidParameter(f"{name} {value!r} is longer than 292 years, which is what 64 bits of nanoseconds hold")
+    return span_ns
+
+
+def _duration_ns(value: Duration, name: str) -> int:
     if isinstance(value, timedelta):
         return ((value.days * 86_400 + value.seconds) * 10**6 + value.microseconds) * 1_000
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
     matched = _TEXT.fullmatch(value) if isinstance(value, str) else None
     if matched is None:
         raise InvalidParameter(f"{name} {value!r} is not a span of time; write it like '250us', '1.5s' or '10m'")

@@ -14,6 +14,10 @@ from cift.errors import InvalidParameter, OffLotSize, OffTickPrice
 MONEY_UNITS_PER_ONE = 10**18
 """Money is counted in units of 1e-18 of a currency."""
 
+MONEY_UNITS_MAX = 2**127 - 1
+MONEY_MAX = float(MONEY_UNITS_MAX // MONEY_UNITS_PER_ONE)
+"""The largest amount that can be given: what 128 bits hold, 1.7e20 of a currency."""
+
 GRID_TOLERANCE = 1e-6
 """How far from a whole number of steps a float may lie, in steps; float arithmetic such as `bid + 0.01` stays far within."""
 
@@ -26,6 +30,8 @@ def to_decimal(value: Number, name: str) -> Decimal:
     Raises:
         InvalidParameter: where it is not a finite number.
     """
+    if isinstance(value, (bool, tuple, list)):  # Decimal would take them
+        raise InvalidParameter(f"{name} must be a number such as '0.01', not {value!r}")
     try:
         number = Decimal(repr(float(value))) if isinstance(value, float) else Decimal(value)
     except (InvalidOperation, TypeError, ValueError):

@@ -64,6 +64,7 @@ class EMA(Indicator):
         self.memory = self.lookback + -(-(self.n + 1) * 103_617 // 10_000)
 
     def plan(self, tick: Fraction | None, lot: Fraction | None) -> Plan:  # noqa: ARG002 (floats, whatever the grid)
+        """See `Indicator.plan`."""
         seeds = self.n if self.seed == "sma" else 1
         return Plan(EmaState(0.0, 0), (seeds, 2.0 / (self.n + 1)), (None,))
 
@@ -108,5 +109,6 @@ class SMA(Indicator):
         self.memory = self.n
 
     def plan(self, tick: Fraction | None, lot: Fraction | None) -> Plan:  # noqa: ARG002 (one column, one step)
+        """See `Indicator.plan`: the window in whole ticks, where the tick is known."""
         block, total = empty_window(self.n, exact=tick is not None)
         return Plan(SmaState(block, 0, total), scale_of(tick, self.n), (tick,))

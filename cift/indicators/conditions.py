@@ -150,9 +150,11 @@ class Arithmetic(Expression):
         self.sign, self.left, self.right = sign, left, right
 
     def parts(self) -> tuple[LineMath | float, ...]:
+        """The two operands."""
         return self.left, self.right
 
     def compute(self, columns: Mapping[Any, Floats]) -> Floats | float:
+        """The value at each row, in the operands' units."""
         with np.errstate(all="ignore"):
             answer: Floats | float = self.FUNCTIONS[self.sign](numbers(self.left, columns), numbers(self.right, columns))
         return answer

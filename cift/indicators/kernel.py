@@ -439,6 +439,7 @@ class _Made(Indicator):
         self.memory = None if memory is None else whole_number(name, "memory", memory, low=0)
 
     def plan(self, tick: Fraction | None, lot: Fraction | None) -> Plan:  # noqa: ARG002 (floats, whatever the grid)
+        """See `Indicator.plan`: the first state that `kernel` was given."""
         return Plan(_asked(self._begin, self._values), self._arguments, (None,) * len(self.inputs))
 
 

@@ -45,6 +45,7 @@ class Microprice(Indicator):
         self.memory = 0
 
     def plan(self, tick: Fraction | None, lot: Fraction | None) -> Plan:  # noqa: ARG002 (products of prices and sizes: floats)
+        """See `Indicator.plan`."""
         return Plan(Nothing(), (), (None, None, None, None))
 
 
@@ -75,6 +76,7 @@ class Spread(Indicator):
         self.memory = 0
 
     def plan(self, tick: Fraction | None, lot: Fraction | None) -> Plan:  # noqa: ARG002 (sizes are not read)
+        """See `Indicator.plan`: both prices in whole ticks, where the tick is known."""
         return Plan(Nothing(), scale_of(tick, 1), (tick, None, tick, None))
 
 
@@ -127,6 +129,7 @@ class OrderFlowImbalance(Indicator):
         self.memory = self.window
 
     def plan(self, tick: Fraction | None, lot: Fraction | None) -> Plan:  # noqa: ARG002 (prices are only compared)
+        """See `Indicator.plan`: both sizes in whole lots, where the lot is known."""
         block, total = empty_window(self.window, exact=lot is not None)
         start = FlowState(np.nan, total, np.nan, total, block, 0, total)
         return Plan(start, scale_of(lot, 1), (None, lot, None, lot))

@@ -286,7 +286,7 @@ def _account(
         "Exposure Time [%]": held,
         "Equity Final [$]": float(value[-1]) if len(value) else None,
         "Equity Peak [$]": max(float(value.max()), initial_cash) if len(value) else None,
-        "Commissions [$]": float(fills["fee"].sum()) if traded else None,
+        "Commissions [$]": _fees(fills) if traded else None,
         "Return [%]": (float(value[-1]) - initial_cash) / initial_cash * 100 if traded else None,
     }
 
@@ -394,9 +394,14 @@ def _round_trips(trades: pl.DataFrame, notes: list[str]) -> dict[str, Figure]:
     }
 
 
-def _money(amount: float) -> float:
-    """An amount that sums and differences of floats gave, as the decimal that the account holds: to 1e-9 of the currency."""
-    return round(amount, 9)
+def _money(amount: float, largest: float) -> float:
+    """An amount that floats gave, as the decimal that the account holds: to 15 significant digits of the largest one added."""
+    return round(amount, 14 - math.floor(math.log10(largest))) if 0 < largest < math.inf else amount
+
+
+def _fees(fills: pl.DataFrame) -> float:
+    fees = fills["fee"].to_list()
+    return _money(math.fsum(fees), math.fsum(map(abs, fees)))
 
 
 def _execution(
@@ -425,10 +430,10 @@ def _execution(
     if error is None:
         notes.append("All fills happened at one instant: P&L per fill has no standard error.")
     return figures | {
-        "P&L [$]": _money(float(value[-1]) - initial_cash),
+        "P&L [$]": _money(float(value[-1]) - initial_cash, max(initial_cash, abs(float(value[-1])))),
         "P&L per Fill [$]": mean,
         "P&L per Fill SE [$]": error,
-        "Fees [$]": _money(float(fills["fee"].sum())),
+        "Fees [$]": _fees(fills),
     }
 
 
@@ -442,7 +447,7 @@ def _markouts(fills: pl.DataFrame, mids: pl.DataFrame | None, notes: list[str]) 
     quoted = mids.filter(pl.col("mid").is_not_null() & pl.col("mid").is_not_nan())
     several = "symbol" in quoted.columns
     markets = {key[0]: part for key, part in quoted.partition_by("symbol", as_dict=True).items()} if several else {}
-    gained, traded, late = np.zeros(len(MARKOUT_SECONDS)), np.zeros(len(MARKOUT_SECONDS)), 0
+    gained, traded, counted = (np.zeros(len(MARKOUT_SECONDS)) for _ in range(3))
     for (symbol,), part in fills.partition_by("symbol", as_dict=True).items():
         market = markets.get(symbol) if several else quoted
         if market is None or market.height == 0:
@@ -458,13 +463,14 @@ def _markouts(fills: pl.DataFrame, mids: pl.DataFrame | None, notes: list[str]) 
             there = mid[row[seen]]
             gained[column] += float((sign[seen] * size[seen] * (there - price[seen])).sum())
             traded[column] += float((size[seen] * price[seen]).sum())
-            late += int((~seen).sum()) if seconds == MARKOUT_SECONDS[-1] else 0
+            counted[column] += seen.sum()
     for column, seconds in enumerate(MARKOUT_SECONDS):
         if traded[column] > 0:
             figures[f"Mark-out {seconds} s [bps]"] = float(gained[column] / traded[column]) * 1e4
-    if late:
-        notes.append(
-            f"{late:,} of {fills.height:,} fills have no mid in the {MARKOUT_SECONDS[-1]} s after them and are left out of that "
-            "mark-out; a smaller equity_every= notes more mids."
-        )
+    left = [(fills.height - int(seen), seconds) for seconds, seen in zip(MARKOUT_SECONDS, counted, strict=True)]
+    words = [
+        f"{count:,} of {fills.height:,} fills have no mid in the {seconds} s after them" for count, seconds in left if count
+    ]
+    if words:
+        notes.append(f"{'; '.join(words)} and are left out of that mark-out; a smaller equity_every= notes more mids.")
     return figures

@@ -237,6 +237,8 @@ def combinations(spec: RunSpec, grid: Mapping[str, Any], constraint: Callable[[A
     for name, tried in values.items():
         if not tried:
             raise InvalidParameter(f"no values to try for {name!r}; an empty range? Give at least one")
+    if constraint is not None and not callable(constraint):
+        raise InvalidParameter(f"constraint {constraint!r} is not a function; write constraint=lambda p: p.fast < p.slow")
     defaults = {name: declared.default for name, declared in strategy.parameters.items()}
     found = []
     for combination in itertools.product(*values.values()):
@@ -246,6 +248,8 @@ def combinations(spec: RunSpec, grid: Mapping[str, Any], constraint: Callable[[A
                 if not constraint(SimpleNamespace(**{**defaults, **given})):
                     continue
             except AttributeError as error:
+                if not isinstance(error.obj, SimpleNamespace):
+                    raise
                 raise UnknownName(
                     f"the constraint reads {error.name!r}, which is no parameter of {strategy.__name__}; there are "
                     f"{', '.join(defaults)}"

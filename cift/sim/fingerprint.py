@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dis
 import hashlib
 import inspect
 import json
@@ -16,7 +17,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -38,29 +39,24 @@ def digest_of(parts: Mapping[str, Any]) -> str:
 def code_hash(strategy: type) -> str:
     """Hash of the code that decides: the class, its module, and all that these import outside the installed packages.
 
-    A class of a notebook or of the prompt has no module file: its own text counts, and the text of what it names there. The
+    A class of a notebook or of the prompt has no module file: its own text counts, and the content of what it names there. The
     name under which its module was loaded does not count: a file has one hash, run as a script or imported.
     """
     module = sys.modules.get(strategy.__module__)
-    texts = {f"class {strategy.__qualname__}": class_text(strategy)}
-    if module is None or own_file(module) is None:
-        texts.update(_named_here(strategy, texts[f"class {strategy.__qualname__}"])[0])
-    else:
+    found = _Found(strategy)
+    texts = {f"class {strategy.__qualname__}": class_text(strategy), **found.texts}
+    if module is not None and own_file(module) is not None:
         own = _module_texts(module)
         texts["module"] = own.pop(module.__name__)
         texts.update(own)
-    for base in strategy.__mro__[1:]:
-        if base.__module__.split(".")[0] not in ("cift", "builtins", "abc", "typing"):
-            texts[f"class {base.__qualname__}"] = class_text(base)
+    for base in _own_classes(strategy)[1:]:
+        texts[f"class {base.__qualname__}"] = class_text(base)
     return digest_of(texts)
 
 
 def left_out(strategy: type) -> list[str]:
-    """Names that a class of a notebook uses and whose content `code_hash` cannot tell, sorted."""
-    module = sys.modules.get(strategy.__module__)
-    if module is not None and own_file(module) is not None:
-        return []
-    return sorted(_named_here(strategy, class_text(strategy))[1])
+    """Names that a strategy uses and whose content `code_hash` cannot tell, sorted."""
+    return sorted(_Found(strategy).unknown)
 
 
 def class_text(cls: type) -> str:
@@ -76,13 +72,18 @@ def engine_hash() -> str:
     return str(_sim.ENGINE_HASH)
 
 
+def _methods(cls: type) -> Iterator[tuple[str, Any]]:
+    """The functions that are a class's own methods, by name."""
+    for name, value in sorted(vars(cls).items()):
+        function = getattr(value, "__func__", getattr(value, "fget", getattr(value, "func", value)))
+        if hasattr(function, "__code__") and getattr(function, "__module__", None) == cls.__module__:
+            yield name, function
+
+
 def _codes(cls: type) -> Iterator[tuple[str, CodeType]]:
     """The compiled code of a class's own methods, by name."""
-    for name, value in sorted(vars(cls).items()):
-        function = getattr(value, "__func__", getattr(value, "fget", value))
-        code = getattr(function, "__code__", None)
-        if code is not None and getattr(function, "__module__", None) == cls.__module__:
-            yield name, code
+    for name, function in _methods(cls):
+        yield name, function.__code__
 
 
 def _cell_text(cls: type) -> str | None:
@@ -160,54 +161,168 @@ def _imported(text: str, package: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _named_here(strategy: type, text: str) -> tuple[dict[str, str], set[str]]:
-    """What a class without a module file names, and what that names in turn; and the names of what cannot be told.
+class _Found:
+    """What a class carries or names that no module file tells: texts by name, and the names of what cannot be told.
 
-    Functions and classes of the same place count by their text, values by their content; of the user's own modules the whole
-    module counts.
+    Functions and classes without a file count by their text, values by their content; of the user's own modules the whole
+    module counts. What a function closes over counts wherever the function stands.
     """
-    module = sys.modules.get(strategy.__module__)
-    place: Mapping[str, Any] = vars(module) if module is not None else {}
-    texts: dict[str, str] = {}
-    unknown: set[str] = set()
-    waiting = list(_names(text))
-    while waiting:
-        name = waiting.pop()
-        if name in texts or name not in place or place[name] is strategy:
-            continue
-        value = place[name]
-        home = value if inspect.ismodule(value) else sys.modules.get(getattr(value, "__module__", None) or "")
-        content = None if inspect.ismodule(value) or inspect.isclass(value) else _content(value)
-        if content is not None:
-            texts[name] = content
-        elif home is module and (inspect.isfunction(value) or inspect.isclass(value)):
-            texts[name] = _text_of(value)
-            waiting += _names(texts[name])
-        elif home is not None and home is not module and own_file(home) is not None:
-            texts.update(_module_texts(home))
-        elif not (inspect.ismodule(value) or inspect.isclass(value) or inspect.isroutine(value)):
-            unknown.add(name)
-    return texts, unknown
+
+    def __init__(self, strategy: type) -> None:
+        self.texts: dict[str, str] = {}
+        self.unknown: set[str] = set()
+        self._seen = {id(strategy)}
+        for owner in _own_classes(strategy):
+            self._class(owner, owner.__name__)
+
+    def _value(self, name: str, value: Any) -> None:
+        if id(value) in self._seen or name in self.texts:
+            return
+        if inspect.ismodule(value) or inspect.isclass(value):
+            self._defined(name, value, value if inspect.ismodule(value) else sys.modules.get(value.__module__))
+        elif inspect.ismethod(value):
+            self._value(f"{name} self", value.__self__)
+            self._value(name, value.__func__)
+        elif inspect.isroutine(value) or hasattr(value, "py_func"):
+            self._defined(name, value, sys.modules.get(getattr(value, "__module__", None) or ""))
+        else:
+            content = _content(value)
+            if content is not None:
+                self.texts[name] = content
+            else:
+                self.unknown.add(name)
+            self._value(type(value).__qualname__, type(value))
+
+    def _defined(self, name: str, thing: Any, home: ModuleType | None) -> None:
+        """A module, class or function: of the user's own files the whole module, of a notebook what it is."""
+        if home is not None and own_file(home) is not None:
+            self.texts.update(_module_texts(home))
+            if inspect.isroutine(thing):
+                self._carried(name, thing)
+        elif home is None or not _is_installed(home):
+            self._seen.add(id(thing))
+            if inspect.isclass(thing):
+                self._class(thing, name)
+            elif not inspect.ismodule(thing):
+                self._function(thing, name)
+
+    def _class(self, cls: type, name: str) -> None:
+        module = sys.modules.get(cls.__module__)
+        functions = [function for _, function in _methods(cls)]
+        if module is None or own_file(module) is None:
+            text = class_text(cls)
+            self.texts[name] = text
+            self._named(text, functions, {} if module is None else vars(module))
+            for attribute, value in vars(cls).items():
+                if _is_plain(attribute, value) and not _is_indicator(cls):
+                    self._value(f"{name}.{attribute}", value)
+        for function in functions:
+            self._carried(f"{name}.{function.__name__}", function)
+
+    def _function(self, function: Any, name: str) -> None:
+        inner = getattr(function, "py_func", None) or inspect.unwrap(function)
+        if not hasattr(inner, "__code__"):
+            self.unknown.add(name)
+            return
+        self.texts[name] = _text_of(inner)
+        self._named(self.texts[name], [inner], inner.__globals__)
+        self._carried(name, inner)
+        if function is not inner:
+            self._carried(f"{name} around", function)
+
+    def _named(self, text: str, functions: Iterable[Any], place: Mapping[str, Any]) -> None:
+        """The globals that a text names, or where the text is lost, its compiled code."""
+        names = {*_names(text), *(name for function in functions for name in _global_names(function.__code__))}
+        for name in sorted(names & place.keys()):
+            self._value(name, place[name])
+
+    def _carried(self, name: str, function: Any) -> None:
+        """What a function closes over; and its defaults, where no text has them."""
+        if not inspect.isfunction(function) or str(function.__globals__.get("__name__")).split(".")[0] == "cift":
+            return
+        for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+            if variable != "__class__":
+                try:
+                    self._value(f"{name} {variable}", cell.cell_contents)
+                except ValueError:  # not assigned yet
+                    continue
+        defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        if defaults and not _has_text(function):
+            for at, value in enumerate(defaults):
+                self._value(f"{name} default {at}", value)
+
+
+def _own_classes(strategy: type) -> list[type]:
+    """A class and its bases, without those of the package and of Python."""
+    own = [base for base in strategy.__mro__[1:] if base.__module__.split(".")[0] not in ("cift", "builtins", "abc", "typing")]
+    return [strategy, *own]
+
+
+def _is_plain(name: str, value: Any) -> bool:
+    """Whether an attribute of a class is a value of its own: no method, no parameter or state, nothing that Python put there."""
+    if name.startswith("__") or name in ("parameters", "states", "_abc_impl") or type(value).__module__ == "cift.strategy":
+        return False
+    return not (inspect.isroutine(value) or isinstance(value, (property, classmethod, staticmethod, cached_property)))
+
+
+def _is_indicator(cls: type) -> bool:
+    """Whether the attributes of a class are what the package makes of its text."""
+    return any(base.__module__.startswith("cift.indicators") for base in cls.__mro__)
+
+
+def _is_installed(module: ModuleType) -> bool:
+    """Whether a module is the package's, Python's or an installed one; neither the user's own nor a notebook."""
+    return module.__name__ != "__main__" and (getattr(module, "__file__", None) is not None or module.__spec__ is not None)
+
+
+def _has_text(function: Any) -> bool:
+    try:
+        return bool(inspect.getsource(function))
+    except (OSError, TypeError):
+        return False
+
+
+def _global_names(code: CodeType) -> Iterator[str]:
+    """The globals that compiled code reads."""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            yield instruction.argval
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _global_names(constant)
 
 
 def _content(value: Any) -> str | None:
     """A text that two values share when they are equal in kind and content; None where that cannot be told."""
-    if value is None or isinstance(value, (int, float, complex, str, bytes, Decimal, date, timedelta, Enum)):
+    try:
+        return _told(value)
+    except RecursionError:  # it contains itself
+        return None
+
+
+def _told(value: Any) -> str | None:
+    if isinstance(value, Enum):
+        return _joined(f"{type(value).__qualname__}.{value.name}", [_told(value.value)])
+    if value is None or isinstance(value, (int, float, complex, str, bytes, bytearray, range, Decimal, date, timedelta)):
         return repr(value)
+    if inspect.isclass(value):
+        return None
+    kind = type(value).__name__
     if isinstance(value, (list, tuple)):
-        return _joined(type(value).__name__, [_content(item) for item in value])
+        return _joined(kind, [_told(item) for item in value])
     if isinstance(value, (set, frozenset)):
-        return _joined(type(value).__name__, sorted((_content(item) for item in value), key=str))
+        return _joined(kind, sorted((_told(item) for item in value), key=str))
     if isinstance(value, dict):
-        return _joined("dict", [_content(item) for pair in value.items() for item in pair])
+        made_by = getattr(value, "default_factory", None)
+        return None if made_by is not None else _joined(kind, [_told(item) for pair in value.items() for item in pair])
     if is_dataclass(value):
-        return _joined(type(value).__qualname__, [_content(getattr(value, field.name)) for field in fields(value)])
+        return _joined(type(value).__qualname__, [_told(getattr(value, field.name)) for field in fields(value)])
     # Known without an import of the library: who holds one has imported it.
-    kind = f"{type(value).__module__.split('.')[0]}.{type(value).__name__}"
+    kind = f"{type(value).__module__.split('.')[0]}.{kind}"
     if kind == "numpy.ndarray" and not value.dtype.hasobject:
         digest = hashlib.blake2b(value.tobytes(), digest_size=32).hexdigest()
-        return f"array {value.dtype.str} {value.shape} {digest}"
-    if kind.startswith("numpy.") and hasattr(value, "dtype") and value.ndim == 0:
+        return f"array {value.dtype.descr} {value.shape} {digest}"
+    if kind == "numpy.ufunc" or (kind.startswith("numpy.") and hasattr(value, "dtype") and value.ndim == 0):
         return repr(value)
     if kind in ("polars.DataFrame", "polars.Series"):
         return f"{kind} {hashlib.blake2b(pickle.dumps(value), digest_size=32).hexdigest()}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from cift import _sim
 from cift.domain.duration import NANOSECONDS
-from cift.domain.instrument import MONEY_UNITS_PER_ONE, Instrument, to_decimal
+from cift.domain.instrument import MONEY_MAX, MONEY_UNITS_MAX, MONEY_UNITS_PER_ONE, Instrument, Number, to_decimal
 from cift.errors import InvalidParameter, NoData, NotSupported
 from cift.sim.fingerprint import code_hash, digest_of, engine_hash, left_out
 from cift.sim.record import RunRecord
@@ -102,21 +102,30 @@ def simulator(spec: RunSpec, header: str = "{}") -> Any:
     lot_sizes = {instrument.lot_size for instrument in instruments.values()}
     if spec.venue.fees.per_unit and len(lot_sizes) > 1:
         raise NotSupported("Fees(per_unit=) with instruments of different lot sizes is not supported; use basis points")
-    cash = to_decimal(spec.cash, "cash") * MONEY_UNITS_PER_ONE
-    if cash <= 0 or cash != cash.to_integral_value():
-        raise InvalidParameter(f"cash {spec.cash} must be above 0 and a whole number of 1e-18")
     symbols = list(instruments)
     return _sim.Run(
         instruments=[_instrument_row(instrument) for instrument in instruments.values()],
         sources=[(symbols.index(feed.symbol), SCHEMA_CODES[feed.schema], spec.clock_offset_ns) for feed in spec.ticks.feeds],
         latency=spec.venue.legs.legs_ns(),
         fees=(*spec.venue.fees.rates(), *spec.venue.fees.charges(lot_sizes.pop())),
-        cash=[int(cash)],
+        cash=[cash_units(spec.cash)],
         refill_next_event=spec.venue.refill == "next event",
         equity_every_ns=spec.equity_every_ns,
         start_ns=spec.ticks.start_ns,
         header=header,
     )
+
+
+def cash_units(cash: Number) -> int:
+    """Starting cash in 1e-18 of the currency.
+
+    Raises:
+        InvalidParameter: where it is no number, not above 0, finer than 1e-18, or more than an account holds.
+    """
+    units = to_decimal(cash, "cash") * MONEY_UNITS_PER_ONE
+    if not 0 < units <= MONEY_UNITS_MAX or units != units.to_integral_value():
+        raise InvalidParameter(f"cash {cash} must be above 0, a whole number of 1e-18 and at most {MONEY_MAX:.1e}")
+    return int(units)
 
 
 def push(run: Any, source: int, chunk: Chunk) -> None:

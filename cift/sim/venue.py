@@ -7,11 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 from cift.domain.duration import Duration, duration_ns
-from cift.domain.instrument import MONEY_UNITS_PER_ONE, to_decimal
+from cift.domain.instrument import MONEY_MAX, MONEY_UNITS_MAX, MONEY_UNITS_PER_ONE, to_decimal
 from cift.errors import InvalidParameter, NotSupported
 
 RATE_UNITS_PER_BP = 10**8
 """Fee rates are counted in 1e-12 of value; a basis point is 1e-4."""
+RATE_MAX = 10_000 * RATE_UNITS_PER_BP
+"""All of the value."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Fees:
 
 def _whole(value: float | Decimal, scale: int, name: str) -> int:
     units = to_decimal(value, name) * scale
+    if abs(units) > (RATE_MAX if scale == RATE_UNITS_PER_BP else MONEY_UNITS_MAX):
+        raise InvalidParameter(f"{name} {value} is too large: a rate is at most 10,000 basis points, an amount {MONEY_MAX:.1e}")
     if units != units.to_integral_value():
         raise InvalidParameter(f"{name} {value} is too fine: money is counted in 1e-18, rates in 1e-12 of value")
     return int(units)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -164,6 +165,11 @@ def test_a_run_over_a_frame_needs_its_data_told(call, strategy, tmp_path):
     catalog.write("quotes", "FRAME.SIM", frame, view.instruments[0])
     answer = call("verify", path, "--data", catalog.path)
     assert answer.code == 0, answer.out
+    finer = cift.Catalog(tmp_path / "finer")
+    finer.write("quotes", "FRAME.SIM", frame, dataclasses.replace(view.instruments[0], tick_size="0.001", multiplier=2))
+    answer = call("verify", path, "--data", finer.path, "--json")
+    assert answer.code == 1
+    assert differing(answer) == {f"instruments FRAME.SIM {step}" for step in ("tick_size", "price_increment", "multiplier")}
 
 
 def test_a_class_of_a_cell_must_be_put_into_a_file(call, catalog, strategy, tmp_path):

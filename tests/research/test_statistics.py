@@ -349,6 +349,24 @@ def test_a_mid_from_before_the_fill_is_no_markout():
     figures = of_equity([1000.0, 1000.0], step=timedelta(seconds=200), fills=fills, mids=mids)
     assert figures["Mark-out 1 s [bps]"] is None
     assert figures["Mark-out 10 s [bps]"] == pytest.approx(100.0)
+    assert "1 of 1 fills have no mid in the 1 s after them and are left out of that mark-out" in " ".join(figures.notes)
+    assert "in the 10 s" not in " ".join(figures.notes)
+
+
+@pytest.mark.parametrize(
+    ("cash", "final", "pnl"),
+    [
+        (1_000_000.0, 995_958.940404, -4041.059596),
+        (1e9, 1e9 + 0.1, 0.1),
+        (1.0, 1.000000000002, 2e-12),
+    ],
+)
+def test_money_is_shown_as_the_decimal_that_the_account_holds(cash, final, pnl):
+    at = [START + timedelta(seconds=second) for second in range(10)]
+    fills = fill_frame(*((ts, "A", "buy", 100.0, 1.0, 0.1) for ts in at))
+    figures = of_equity([cash, final], fills=fills)
+    assert figures["P&L [$]"] == pnl
+    assert figures["Fees [$]"] == figures["Commissions [$]"] == 1.0
 
 
 def test_markouts_use_the_mids_of_their_own_symbol():

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench matching` prints, first as text, the distribution of single commands and the worst of them while a
 //! book of a million orders is built; then criterion's figures: W4 (60 % add, 35 % cancel by id, 5 % marketable, of one
-//! book) on a small and on a large book, one by one and in batches, the same flow as a record, and the floor: a bare price
+//! book) on a small and on a large book, the same flow as a record, and the floor: a bare price
 //! ladder without ids, events or checks. The stream is that of the peers' comparison, so that its figures stand beside ours.
 
 // A benchmark reads the clock; the engine never does.
@@ -294,25 +294,10 @@ impl Sink for Fills {
     }
 }
 
-/// Inputs that a batch of the benchmark holds.
-const DRAINED: usize = 64;
-
 fn apply_all(engine: &mut MatchingEngine, ops: &[Op]) -> Fills {
     let mut fills = Fills::default();
     for op in ops {
         engine.apply(Nanos(0), &op.input(), &mut fills);
-    }
-    fills
-}
-
-/// As a venue drains its queue: what waits is handed over together.
-fn apply_batches(engine: &mut MatchingEngine, ops: &[Op]) -> Fills {
-    let mut fills = Fills::default();
-    let mut batch = Vec::with_capacity(DRAINED);
-    for ops in ops.chunks(DRAINED) {
-        batch.clear();
-        batch.extend(ops.iter().map(|op| (Nanos(0), op.input())));
-        engine.apply_batch(&batch, &mut fills);
     }
     fills
 }
@@ -414,21 +399,18 @@ fn benches(criterion: &mut Criterion) {
         let mut engine = MatchingEngine::new();
         apply_all(&mut engine, &ops[..prefill]);
         group.throughput(Throughput::Elements(1_000_000));
-        type ApplyAll = fn(&mut MatchingEngine, &[Op]) -> Fills;
-        for (case, apply) in [("w4", apply_all as ApplyAll), ("w4_batches", apply_batches)] {
-            group.bench_function(format!("{case}_{name}"), |bencher| {
-                bencher.iter_batched_ref(
-                    || engine.clone(),
-                    |engine| {
-                        let fills = apply(engine, &ops[prefill..]);
-                        assert_eq!((fills.count, fills.lots as u64), (after.fills, after.lots));
-                        let best = |side| engine.book().best(side).map(|(price, _)| price.0 as u32);
-                        assert_eq!((best(Side::Buy), best(Side::Sell)), (Some(after.bid), Some(after.ask)));
-                    },
-                    BatchSize::PerIteration,
-                );
-            });
-        }
+        group.bench_function(format!("w4_{name}"), |bencher| {
+            bencher.iter_batched_ref(
+                || engine.clone(),
+                |engine| {
+                    let fills = apply_all(engine, &ops[prefill..]);
+                    assert_eq!((fills.count, fills.lots as u64), (after.fills, after.lots));
+                    let best = |side| engine.book().best(side).map(|(price, _)| price.0 as u32);
+                    assert_eq!((best(Side::Buy), best(Side::Sell)), (Some(after.bid), Some(after.ask)));
+                },
+                BatchSize::PerIteration,
+            );
+        });
         group.bench_function(format!("floor_{name}"), |bencher| {
             bencher.iter_batched_ref(
                 || before.clone(),

@@ -1,109 +1,13 @@
 //! The order book: every order at its price, in the order of arrival. It holds orders and pairs nobody.
 
-use crate::arena::Arena;
-use crate::id_map::IdMap;
+use crate::front::Front;
 use crate::ladder::{Ladder, Level, NIL, Place};
-use crate::prefetch::prefetch;
+use crate::node::{Marks, Node};
+use crate::table::{Table, Vacancy};
 use crate::types::{Family, Lots, MAX_LOTS, OrderId, OwnerId, Side, Ticks};
 
-/// Orders are taken in steps of 8 kB.
-const NODES_PER_STEP: usize = 256;
-
-/// What else an order carries: packed beside the links, so that a node is half a cache line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Marks(u32);
-
-impl Marks {
-    const INDEX: u32 = 0xF;
-    const SELL: u32 = 1 << 4;
-    const OURS: u32 = 1 << 5;
-    const TAKEN: u32 = 1 << 6;
-    const ANONYMOUS: u32 = 1 << 7;
-    const POST_ONLY: u32 = 1 << 8;
-    const PREVENTION_SHIFT: u32 = 9;
-    const UNSEEN: u32 = 1 << 11;
-    const OWNER_SHIFT: u32 = 12;
-
-    pub(crate) fn new(side: Side, family: Family, owner: OwnerId) -> Self {
-        let mut bits = owner.0 << Self::OWNER_SHIFT;
-        if side == Side::Sell {
-            bits |= Self::SELL;
-        }
-        if family == Family::Order {
-            bits |= Self::OURS;
-        }
-        Marks(bits)
-    }
-
-    pub(crate) fn anonymous(self) -> Self {
-        Marks(self.0 | Self::ANONYMOUS)
-    }
-
-    /// What a later modify must remember of the order: post-only, and the code of its self-trade prevention.
-    pub(crate) fn with_rules(self, post_only: bool, prevention: u32) -> Self {
-        Marks(self.0 | if post_only { Self::POST_ONLY } else { 0 } | (prevention & 3) << Self::PREVENTION_SHIFT)
-    }
-
-    #[inline]
-    pub(crate) fn side(self) -> Side {
-        if self.0 & Self::SELL == 0 { Side::Buy } else { Side::Sell }
-    }
-
-    #[inline]
-    pub(crate) fn family(self) -> Family {
-        if self.0 & Self::OURS == 0 { Family::Record } else { Family::Order }
-    }
-
-    #[inline]
-    pub(crate) fn is_ours(self) -> bool {
-        self.0 & Self::OURS != 0
-    }
-
-    #[inline]
-    pub(crate) fn is_taken(self) -> bool {
-        self.0 & Self::TAKEN != 0
-    }
-
-    #[inline]
-    pub(crate) fn is_anonymous(self) -> bool {
-        self.0 & Self::ANONYMOUS != 0
-    }
-
-    pub(crate) fn is_post_only(self) -> bool {
-        self.0 & Self::POST_ONLY != 0
-    }
-
-    pub(crate) fn prevention(self) -> u32 {
-        self.0 >> Self::PREVENTION_SHIFT & 3
-    }
-
-    /// Whether the record has yet to show the size at the price that the order joined.
-    pub(crate) fn is_unseen(self) -> bool {
-        self.0 & Self::UNSEEN != 0
-    }
-
-    #[inline]
-    pub(crate) fn owner(self) -> OwnerId {
-        OwnerId(self.0 >> Self::OWNER_SHIFT)
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub(crate) struct Node {
-    pub(crate) id: OrderId,
-    pub(crate) qty: Lots,
-    prev: u32,
-    next: u32,
-    block: u32,
-    pub(crate) marks: Marks,
-}
-
-impl Default for Node {
-    fn default() -> Self {
-        Node { id: OrderId(0), qty: Lots::ZERO, prev: NIL, next: NIL, block: NIL, marks: Marks::default() }
-    }
-}
+/// Orders from which on a book does not fit the near caches.
+const LARGE: usize = 16_384;
 
 /// An order as the book shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,9 +51,10 @@ pub enum BookError {
 /// The order book of one instrument.
 #[derive(Clone, Debug)]
 pub struct Book {
-    nodes: Arena<Node, NODES_PER_STEP>,
-    ids: IdMap,
+    nodes: Table,
     sides: [Ladder; 2],
+    fronts: [Front; 2],
+    turn: u8,
     orders: usize,
     ours: [u32; 2],
     /// Some level came so close to what 64 bits can count that another order may not fit.
@@ -166,9 +71,10 @@ impl Book {
     /// An empty book.
     pub fn new() -> Self {
         Book {
-            nodes: Arena::new(),
-            ids: IdMap::new(),
+            nodes: Table::new(),
             sides: [Ladder::new(), Ladder::new()],
+            fronts: [Front::default(); 2],
+            turn: 0,
             orders: 0,
             ours: [0; 2],
             heavy: false,
@@ -260,12 +166,9 @@ impl Book {
 
     // ---------------------------------------------------------------- what the matching engine works with
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, id: OrderId, family: Family) -> Option<u32> {
-        self.ids.find(id, family, |slot| {
-            let node = self.nodes.at(slot);
-            node.id == id && node.marks.family() == family
-        })
+        self.nodes.find(id, family)
     }
 
     #[inline]
@@ -312,7 +215,7 @@ impl Book {
     #[inline]
     fn place_of(&self, slot: u32) -> (Side, Place) {
         let node = self.nodes.at(slot);
-        (node.marks.side(), Place { block: node.block, index: node.marks.0 & Marks::INDEX })
+        (node.marks.side(), Place { block: node.block, index: node.marks.index() })
     }
 
     pub(crate) fn price_of(&self, slot: u32) -> Ticks {
@@ -325,34 +228,22 @@ impl Book {
         std::iter::successors(some(head), move |&slot| some(self.nodes.at(slot).next))
     }
 
-    /// Starts to load where an id is remembered.
+    /// Starts to load one more of the orders that a taker would meet first, where the book is large: at each call it is one
+    /// side's turn or none's, so that what was asked for last has arrived.
     #[inline]
-    pub(crate) fn prefetch_id(&self, id: OrderId, family: Family) {
-        self.ids.prefetch(id, family);
-    }
-
-    /// Starts to load the order of an id, whose place in the table has arrived.
-    #[inline]
-    pub(crate) fn prefetch_order(&self, id: OrderId, family: Family) {
-        if let Some(slot) = self.ids.guess(id, family) {
-            prefetch(self.nodes.at(slot));
+    pub(crate) fn look_ahead(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
+        if self.turn.is_multiple_of(2) && self.orders >= LARGE {
+            let side = usize::from(self.turn % 4 / 2);
+            self.fronts[side].advance(&self.sides[side], &self.nodes);
         }
     }
 
-    /// Starts to load the neighbours in the queue of an order that has arrived.
+    /// Starts to load an order, where there is one.
     #[inline]
-    pub(crate) fn prefetch_neighbours(&self, id: OrderId, family: Family) {
-        if let Some(slot) = self.ids.guess(id, family) {
-            let node = self.nodes.at(slot);
-            self.prefetch_slot(node.prev);
-            self.prefetch_slot(node.next);
-        }
-    }
-
-    #[inline]
-    pub(crate) fn prefetch_slot(&self, slot: u32) {
+    pub(crate) fn prefetch(&self, slot: u32) {
         if slot != NIL {
-            prefetch(self.nodes.at(slot));
+            self.nodes.prefetch(slot);
         }
     }
 
@@ -372,16 +263,24 @@ impl Book {
         price: Ticks,
         qty: Lots,
     ) -> Result<u32, BookError> {
-        if !marks.is_anonymous() && self.find(id, marks.family()).is_some() {
-            return Err(BookError::DuplicateId);
-        }
-        self.add_new(before, id, marks, price, qty).map(|(slot, _)| slot)
+        let vacancy = match marks.is_anonymous() {
+            true => None,
+            false => Some(self.vacancy(id, marks.family()).ok_or(BookError::DuplicateId)?),
+        };
+        self.add_new(vacancy, before, id, marks, price, qty).map(|(slot, _)| slot)
     }
 
-    /// Adds an order whose id is known to be free, and returns its slot and the size that its level had before.
-    #[inline]
+    /// What [`Book::add_new`] needs to know of a name; None where it is in use.
+    #[inline(always)]
+    pub(crate) fn vacancy(&self, id: OrderId, family: Family) -> Option<Vacancy> {
+        self.nodes.vacancy(id, family)
+    }
+
+    /// Adds an order of a free name, or of none, and returns its slot and the size that its level had before.
+    #[inline(always)]
     pub(crate) fn add_new(
         &mut self,
+        vacancy: Option<Vacancy>,
         before: u32,
         id: OrderId,
         marks: Marks,
@@ -396,9 +295,12 @@ impl Book {
         let Some(total) = level.qty.checked_add(qty.0) else {
             return Err(BookError::LevelOverflow);
         };
-        let slot = self.nodes.take();
+        let slot = match vacancy {
+            Some(vacancy) => self.nodes.take(vacancy, id, marks.family()),
+            None => self.nodes.take_unplaced(),
+        };
         let prev = if before == NIL { level.tail } else { self.nodes.at(before).prev };
-        let marks = Marks(marks.0 & !Marks::INDEX | place.index);
+        let marks = marks.with_index(place.index);
         *self.nodes.at_mut(slot) = Node { id, qty, prev, next: before, block: place.block, marks };
         if prev == NIL {
             level.head = slot;
@@ -422,9 +324,6 @@ impl Book {
             ladder.opened(rank, place);
         }
         self.orders += 1;
-        if !marks.is_anonymous() {
-            self.ids.insert(id, marks.family(), slot);
-        }
         Ok((slot, stood))
     }
 
@@ -439,6 +338,7 @@ impl Book {
         if node.next != NIL {
             self.nodes.at_mut(node.next).prev = node.prev;
         }
+        self.fronts[side as usize].left(slot, node.prev);
         let ladder = &mut self.sides[side as usize];
         let level = ladder.level_mut(place);
         if node.prev == NIL {
@@ -455,9 +355,6 @@ impl Book {
         }
         if level.count == 0 {
             ladder.closed(place);
-        }
-        if !node.marks.is_anonymous() {
-            self.ids.remove(node.id, node.marks.family(), slot);
         }
         self.orders -= 1;
         self.nodes.give(slot);
@@ -481,21 +378,50 @@ impl Book {
         Ok(())
     }
 
+    /// Whether [`Book::make_room`] should be called at the next occasion.
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.nodes.is_crowded()
+    }
+
+    /// Makes room for more orders where it is scarce. Some orders get other slots: `moved` is told their marks, the old slot
+    /// and the new one.
+    pub(crate) fn make_room(&mut self, mut moved: impl FnMut(Marks, u32, u32)) {
+        self.fronts = [Front::default(); 2];
+        let sides = &mut self.sides;
+        self.nodes.split(|nodes, from, to| {
+            let node = *nodes.at(to);
+            let place = Place { block: node.block, index: node.marks.index() };
+            let level = sides[node.marks.side() as usize].level_mut(place);
+            if node.prev == NIL {
+                level.head = to;
+            } else {
+                nodes.at_mut(node.prev).next = to;
+            }
+            if node.next == NIL {
+                level.tail = to;
+            } else {
+                nodes.at_mut(node.next).prev = to;
+            }
+            moved(node.marks, from, to);
+        });
+    }
+
     pub(crate) fn mark_taken(&mut self, slot: u32, taken: bool) {
         let marks = &mut self.nodes.at_mut(slot).marks;
-        marks.0 = if taken { marks.0 | Marks::TAKEN } else { marks.0 & !Marks::TAKEN };
+        *marks = marks.with_taken(taken);
     }
 
     pub(crate) fn mark_unseen(&mut self, slot: u32, unseen: bool) {
         let marks = &mut self.nodes.at_mut(slot).marks;
-        marks.0 = if unseen { marks.0 | Marks::UNSEEN } else { marks.0 & !Marks::UNSEEN };
+        *marks = marks.with_unseen(unseen);
     }
 
     /// Empties the book; its memory stays.
     pub fn clear(&mut self) {
         self.nodes.clear();
-        self.ids.clear();
         self.sides.iter_mut().for_each(Ladder::clear);
+        self.fronts = [Front::default(); 2];
         self.orders = 0;
         self.ours = [0; 2];
         self.heavy = false;

@@ -130,6 +130,7 @@ impl Ladder {
     }
 
     #[cold]
+    #[inline(never)]
     fn find_far(&mut self, number: i64) -> u32 {
         let block = match self.order.get(&number) {
             Some(&block) => block,
@@ -212,6 +213,7 @@ impl Ladder {
         self.first_from_block(number + 1)
     }
 
+    #[inline(never)]
     fn first_from_block(&self, number: i64) -> Option<(i64, Place)> {
         // Without this, a side that empties and fills again would look through all its idle blocks each time.
         if self.levels == 0 {

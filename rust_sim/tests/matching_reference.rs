@@ -9,7 +9,7 @@ mod laws;
 mod reference;
 
 use cift_sim::matching::{Event, Input, MatchingEngine, RecordInput, Refill};
-use cift_sim::types::{Family, Lots, Nanos, OrderId, Side, Ticks};
+use cift_sim::types::{Family, Nanos, Side};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
@@ -268,37 +268,54 @@ fn a_feed_split_in_two_gives_the_same_trades() {
     }
 }
 
-/// Only a large book looks ahead, so far orders make it large, with ids that no input names.
-#[test]
-fn a_batch_gives_the_events_of_its_inputs_one_by_one() {
-    let mut large = MatchingEngine::new();
-    for id in 0..40_000 {
-        let (side, price) = if id % 2 == 0 { (Side::Buy, -1_000_000) } else { (Side::Sell, 1_000_000) };
-        let (id, price) = (OrderId(1 << 60 | id), Ticks(price + id as i64 % 100));
-        let far = RecordInput::Add { id, side, price, qty: Lots(1), snapshot: false };
-        large.apply(Nanos(0), &Input::Record(far), &mut Vec::new());
-    }
-    for mix in Mix::ALL {
-        let (_, inputs) = written_down(mix, 3, 4_000);
-        let one_by_one = events_of(&mut large.clone(), &inputs, 0);
-        for size in [1, 7, 33, 4_000] {
-            let (mut engine, mut events) = (large.clone(), Vec::new());
-            let stamped: Vec<(Nanos, Input)> = inputs.iter().map(|input| (Nanos(0), *input)).collect();
-            stamped.chunks(size).for_each(|batch| engine.apply_batch(batch, &mut events));
-            assert_same(&one_by_one, &events, &format!("{mix:?} in batches of {size}"));
-        }
-    }
+/// A stream that never reaches orders far off, and what it leads to.
+fn near_stream(mix: Mix, seed: u64, commands: usize) -> (Refill, Vec<Input>, Vec<Event>) {
+    let (flow, inputs) = written_down(mix, seed, commands);
+    let inputs: Vec<Input> = inputs.into_iter().map(change::without_market_orders).collect();
+    let events = events_of(&mut MatchingEngine::with_refill(flow.refill), &inputs, 0);
+    (flow.refill, inputs, events)
 }
 
 #[test]
 fn far_orders_that_never_trade_change_nothing() {
     for seed in 0..10_000 {
-        let (flow, inputs) = written_down(Mix::ALL[seed as usize % Mix::ALL.len()], seed, 60);
-        let inputs: Vec<Input> = inputs.into_iter().map(change::without_market_orders).collect();
-        let plain = events_of(&mut MatchingEngine::with_refill(flow.refill), &inputs, 0);
-        let mut crowded = MatchingEngine::with_refill(flow.refill);
-        events_of(&mut crowded, &change::far_orders(seed), 0);
+        let (refill, inputs, plain) = near_stream(Mix::ALL[seed as usize % Mix::ALL.len()], seed, 60);
+        let mut crowded = MatchingEngine::with_refill(refill);
+        let far: Vec<Input> = (seed % 2..seed % 2 + 10).map(change::far_order).collect();
+        events_of(&mut crowded, &far, 0);
         assert_same(&plain, &events_of(&mut crowded, &inputs, 0), &format!("seed {seed}"));
+    }
+}
+
+/// A book that grows all the time gives its orders other slots; nobody may notice.
+#[test]
+fn a_book_that_grows_meanwhile_changes_nothing() {
+    for seed in 0..300 {
+        let mix = Mix::ALL[seed as usize % Mix::ALL.len()];
+        let (refill, inputs, plain) = near_stream(mix, seed, 300);
+        let mut engine = MatchingEngine::with_refill(refill);
+        let (mut events, mut ignored) = (Vec::new(), Vec::new());
+        for (n, input) in inputs.iter().enumerate() {
+            (0..10).for_each(|m| engine.apply(Nanos(0), &change::far_order(10 * n as u64 + m), &mut ignored));
+            engine.apply(Nanos(0), input, &mut events);
+        }
+        assert_same(&plain, &events, &format!("{mix:?}, seed {seed}"));
+    }
+}
+
+/// Only a large book looks ahead of its takers.
+#[test]
+fn a_large_book_does_what_a_small_one_does() {
+    let far: Vec<Input> = (0..40_000).map(change::far_order).collect();
+    for refill in [Refill::Never, Refill::NextEvent] {
+        let mut large = MatchingEngine::with_refill(refill);
+        events_of(&mut large, &far, 0);
+        for seed in 0..40 {
+            let mix = Mix::ALL[seed as usize % Mix::ALL.len()];
+            let (_, inputs, _) = near_stream(mix, seed, 2_000);
+            let plain = events_of(&mut MatchingEngine::with_refill(refill), &inputs, 0);
+            assert_same(&plain, &events_of(&mut large.clone(), &inputs, 0), &format!("{mix:?}, seed {seed}"));
+        }
     }
 }
 

@@ -12,16 +12,7 @@ mod records;
 mod taken;
 
 use crate::book::Book;
-use crate::ladder::NIL;
 use crate::types::{Family, Lots, Nanos, OrderId, OwnerId, Side, Ticks};
-
-/// Inputs of a batch that are looked ahead to at once: their lines fit the nearest cache.
-const BATCH: usize = 32;
-/// How many inputs ahead an order is loaded, and its neighbours in the queue: each takes a line from far memory.
-const ORDER_AHEAD: usize = 8;
-const NEIGHBOURS_AHEAD: usize = 4;
-/// Orders from which on a book does not fit the near caches.
-const LARGE_BOOK: usize = 16_384;
 
 /// How long an order may stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -186,26 +177,6 @@ pub enum Input {
     Order(OrderInput),
     /// To be done as told.
     Record(RecordInput),
-}
-
-impl Input {
-    /// The order that an input is about, where it is about one.
-    #[inline]
-    fn names(&self) -> Option<(OrderId, Family)> {
-        match *self {
-            Input::Order(
-                OrderInput::New(NewOrder { id, .. }) | OrderInput::Cancel { id, .. } | OrderInput::Modify { id, .. },
-            ) => Some((id, Family::Order)),
-            Input::Record(
-                RecordInput::Add { id, .. }
-                | RecordInput::Reduce { id, .. }
-                | RecordInput::Modify { id, .. }
-                | RecordInput::Fill { id, .. }
-                | RecordInput::Execute { id, .. },
-            ) => Some((id, Family::Record)),
-            Input::Record(RecordInput::Print { .. } | RecordInput::Quote { .. } | RecordInput::Clear) => None,
-        }
-    }
 }
 
 /// Why an order was refused.
@@ -438,48 +409,29 @@ impl MatchingEngine {
     /// not depend on it.
     #[inline]
     pub fn apply<S: Sink>(&mut self, _ts: Nanos, input: &Input, sink: &mut S) {
+        if self.book.is_crowded() {
+            self.make_room();
+        }
+        self.book.look_ahead();
         match input {
             Input::Order(order) => self.apply_order(order, sink),
             Input::Record(record) => self.apply_record(record, sink),
         }
     }
 
-    /// Applies inputs that are all there already, as a venue drains its queue or a replay its file: the same events in the
-    /// same order as one by one. On a large book the memory that later inputs need is on its way while earlier ones are
-    /// done.
-    pub fn apply_batch<S: Sink>(&mut self, inputs: &[(Nanos, Input)], sink: &mut S) {
-        for inputs in inputs.chunks(BATCH) {
-            if self.book.len() < LARGE_BOOK {
-                inputs.iter().for_each(|(ts, input)| self.apply(*ts, input, sink));
-                continue;
+    /// Between inputs nobody else holds the slot of an order.
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self) {
+        let (taken, places) = (&mut self.taken, &mut self.places);
+        self.book.make_room(|marks, from, to| {
+            if marks.is_taken() {
+                taken.moved(from, to);
             }
-            let names = |n: usize| inputs.get(n).and_then(|(_, input)| input.names());
-            for n in 0..inputs.len() {
-                if let Some((id, family)) = names(n) {
-                    self.book.prefetch_id(id, family);
-                }
+            if marks.is_ours() {
+                places.values_mut().filter(|place| place.before == from).for_each(|place| place.before = to);
             }
-            let mut front = [Side::Buy, Side::Sell]
-                .map(|side| self.book.best_level(side).map_or(NIL, |(_, place)| self.book.level(side, place).head));
-            for (n, (ts, input)) in inputs.iter().enumerate() {
-                // The orders that stand first, one more of each side in turn. Some may be gone meanwhile: a slot's content
-                // stays readable, and all that is lost is a line.
-                let first = &mut front[n % 2];
-                if *first != NIL {
-                    let node = self.book.node(*first);
-                    self.book.prefetch_id(node.id, node.marks.family());
-                    *first = self.book.next(*first);
-                    self.book.prefetch_slot(*first);
-                }
-                if let Some((id, family)) = names(n + ORDER_AHEAD) {
-                    self.book.prefetch_order(id, family);
-                }
-                if let Some((id, family)) = names(n + NEIGHBOURS_AHEAD) {
-                    self.book.prefetch_neighbours(id, family);
-                }
-                self.apply(*ts, input, sink);
-            }
-        }
+        });
     }
 
     /// Removes every order; the memory stays.
@@ -495,6 +447,7 @@ impl MatchingEngine {
         if self.book.node(slot).marks.is_taken() { self.taken.of(slot) } else { Lots::ZERO }
     }
 
+    #[inline(never)]
     fn set_taken(&mut self, slot: u32, qty: Lots) {
         let was = self.book.node(slot).marks.is_taken();
         let is = qty != Lots::ZERO;

@@ -4,8 +4,9 @@ use super::{
     CancelReason, Event, FillReason, MatchingEngine, NewOrder, OrderInput, Party, RejectReason, SelfTrade, Sink,
     TimeInForce, Trade,
 };
-use crate::book::Marks;
 use crate::ladder::NIL;
+use crate::node::Marks;
+use crate::table::Vacancy;
 use crate::types::{Family, Lots, MAX_OWNERS, OrderId, OwnerId, Side, Ticks};
 
 /// An order on its way through the book.
@@ -13,7 +14,8 @@ struct Taker {
     id: OrderId,
     owner: OwnerId,
     side: Side,
-    limit: Option<Ticks>,
+    /// The last rank of the other side that it accepts.
+    last: i64,
     left: Lots,
     self_trade: SelfTrade,
     /// It met one of its owner's, which ends its way.
@@ -21,11 +23,6 @@ struct Taker {
 }
 
 impl Taker {
-    #[inline]
-    fn accepts(&self, price: Ticks) -> bool {
-        self.limit.is_none_or(|limit| self.side.accepts(limit, price))
-    }
-
     fn meets_its_owner(&self, marks: Marks) -> bool {
         self.self_trade != SelfTrade::Allow && marks.owner() == self.owner
     }
@@ -43,11 +40,13 @@ impl MatchingEngine {
 
     fn submit<S: Sink>(&mut self, order: &NewOrder, sink: &mut S) {
         let &NewOrder { id, owner, side, limit, qty, tif, post_only, self_trade } = order;
-        if let Some(reason) = self.refusal(order) {
-            return sink.event(Event::Rejected { id, owner, reason });
-        }
-        let mut taker = Taker { id, owner, side, limit, left: qty, self_trade, stopped: false };
-        let may_trade = self.may_trade(&taker);
+        let vacancy = match self.check(order) {
+            Ok(vacancy) => vacancy,
+            Err(reason) => return sink.event(Event::Rejected { id, owner, reason }),
+        };
+        let last = limit.map_or(i64::MAX, |price| side.opposite().rank(price));
+        let mut taker = Taker { id, owner, side, last, left: qty, self_trade, stopped: false };
+        let may_trade = self.may_trade(side, last);
         if post_only && may_trade && self.available(&taker, Lots(1)) > Lots::ZERO {
             return sink.event(Event::Rejected { id, owner, reason: RejectReason::WouldTrade });
         }
@@ -62,7 +61,7 @@ impl MatchingEngine {
             return;
         }
         match (taker.stopped, limit, tif) {
-            (false, Some(price), TimeInForce::Gtc) => self.rest(&taker, price, post_only, sink),
+            (false, Some(price), TimeInForce::Gtc) => self.rest(vacancy, &taker, price, post_only, sink),
             (stopped, limit, _) => {
                 let reason = match (stopped, limit) {
                     (true, _) => CancelReason::SelfTrade,
@@ -74,41 +73,43 @@ impl MatchingEngine {
         }
     }
 
+    /// Why an order is refused, or else where it may rest.
     #[inline]
-    fn refusal(&self, order: &NewOrder) -> Option<RejectReason> {
+    fn check(&self, order: &NewOrder) -> Result<Vacancy, RejectReason> {
         if !order.qty.in_range() {
-            return Some(RejectReason::SizeOutOfRange);
+            return Err(RejectReason::SizeOutOfRange);
         }
         if order.limit.is_some_and(|price| !price.in_range()) {
-            return Some(RejectReason::PriceOutOfRange);
+            return Err(RejectReason::PriceOutOfRange);
         }
         if order.owner.0 >= MAX_OWNERS {
-            return Some(RejectReason::OwnerOutOfRange);
+            return Err(RejectReason::OwnerOutOfRange);
         }
         if order.post_only && (order.limit.is_none() || order.tif != TimeInForce::Gtc) {
-            return Some(RejectReason::PostOnlyConflict);
+            return Err(RejectReason::PostOnlyConflict);
         }
-        if self.book.find(order.id, Family::Order).is_some() {
-            return Some(RejectReason::DuplicateId);
-        }
+        let vacancy = self.book.vacancy(order.id, Family::Order).ok_or(RejectReason::DuplicateId)?;
         // What is left of the order must fit the level where it would rest.
-        let price = order.limit.filter(|_| order.tif == TimeInForce::Gtc)?;
-        (!self.book.has_room(order.side, price, order.qty)).then_some(RejectReason::LevelOverflow)
+        match order.limit {
+            Some(price) if order.tif == TimeInForce::Gtc && !self.book.has_room(order.side, price, order.qty) => {
+                Err(RejectReason::LevelOverflow)
+            }
+            _ => Ok(vacancy),
+        }
     }
 
-    /// Whether the best opposite price is one that the taker accepts. A cheap no for most resting orders.
+    /// Whether the best opposite price is one that a taker accepts. A cheap no for most resting orders.
     #[inline]
-    fn may_trade(&self, taker: &Taker) -> bool {
-        let side = taker.side.opposite();
-        self.book.best_level(side).is_some_and(|(rank, _)| taker.accepts(side.price_of_rank(rank)))
+    fn may_trade(&self, side: Side, last: i64) -> bool {
+        self.book.best_level(side.opposite()).is_some_and(|(rank, _)| rank <= last)
     }
 
     /// Puts what is left of a taker into the book. That its id is free and its level has room was checked before.
     #[inline]
-    fn rest<S: Sink>(&mut self, taker: &Taker, price: Ticks, post_only: bool, sink: &mut S) {
+    fn rest<S: Sink>(&mut self, vacancy: Vacancy, taker: &Taker, price: Ticks, post_only: bool, sink: &mut S) {
         let &Taker { id, owner, side, left: qty, self_trade, .. } = taker;
         let marks = Marks::new(side, Family::Order, owner).with_rules(post_only, self_trade as u32);
-        match self.book.add_new(NIL, id, marks, price, qty) {
+        match self.book.add_new(Some(vacancy), NIL, id, marks, price, qty) {
             Ok((slot, ahead)) => {
                 self.joined(slot, side, price);
                 if !self.places.is_empty() {
@@ -126,10 +127,10 @@ impl MatchingEngine {
         let mut found = Lots::ZERO;
         let mut at = self.book.best_level(side);
         while let Some((rank, place)) = at {
-            let price = side.price_of_rank(rank);
-            if !taker.accepts(price) {
+            if rank > taker.last {
                 break;
             }
+            let price = side.price_of_rank(rank);
             let level = self.book.level(side, place);
             let plain = taker.self_trade == SelfTrade::Allow && self.taken.is_empty() && !self.quotes.in_use();
             if plain || level.count == level.ours && taker.self_trade == SelfTrade::Allow {
@@ -172,10 +173,10 @@ impl MatchingEngine {
         let side = taker.side.opposite();
         let mut at = self.book.best_level(side);
         while let Some((rank, place)) = at {
-            let price = side.price_of_rank(rank);
-            if taker.left == Lots::ZERO || !taker.accepts(price) {
+            if taker.left == Lots::ZERO || rank > taker.last {
                 return;
             }
+            let price = side.price_of_rank(rank);
             // Behind the last price shown there is nothing to take but ours.
             if self.quotes.ends_before(side, price) && self.book.ours(side) == 0 {
                 return;
@@ -187,7 +188,7 @@ impl MatchingEngine {
                     return;
                 }
                 let next = self.book.next(slot);
-                self.book.prefetch_slot(next);
+                self.book.prefetch(next);
                 if !self.book.node(slot).marks.is_ours() {
                     emptied = false;
                     self.take_from_record(taker, slot, price, sink);
@@ -296,22 +297,22 @@ impl MatchingEngine {
         }
         let post_only = node.marks.is_post_only();
         let self_trade = SelfTrade::from_code(node.marks.prevention());
-        let mut taker = Taker { id, owner, side, limit: Some(price), left: qty, self_trade, stopped: false };
-        if post_only && self.may_trade(&taker) && self.available(&taker, Lots(1)) > Lots::ZERO {
+        let last = side.opposite().rank(price);
+        let mut taker = Taker { id, owner, side, last, left: qty, self_trade, stopped: false };
+        if post_only && self.may_trade(side, last) && self.available(&taker, Lots(1)) > Lots::ZERO {
             return sink.event(Event::Rejected { id, owner, reason: RejectReason::WouldTrade });
         }
         self.remove(slot);
         sink.event(Event::Modified { id, owner, price, qty, kept_place: false });
-        if self.may_trade(&taker) {
+        if self.may_trade(side, last) {
             self.match_taker(&mut taker, sink);
         }
         if taker.left == Lots::ZERO {
             return;
         }
-        if taker.stopped {
-            sink.event(Event::Cancelled { id, owner, qty: taker.left, reason: CancelReason::SelfTrade });
-        } else {
-            self.rest(&taker, price, post_only, sink);
+        match self.book.vacancy(id, Family::Order) {
+            Some(vacancy) if !taker.stopped => self.rest(vacancy, &taker, price, post_only, sink),
+            _ => sink.event(Event::Cancelled { id, owner, qty: taker.left, reason: CancelReason::SelfTrade }),
         }
     }
 }

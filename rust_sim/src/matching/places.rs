@@ -14,7 +14,7 @@ pub(super) struct Place {
     /// What ours had taken of it.
     taken: Lots,
     /// Slot of the first of ours that stands behind it, or NIL.
-    before: u32,
+    pub(super) before: u32,
 }
 
 /// The places by the venue's ids.

@@ -5,8 +5,8 @@
 //! model: nobody who stood ahead is assumed to have left without need; hftbacktest documents it under that name).
 
 use super::{Anomaly, Event, MatchingEngine, Party, Refill, Sink};
-use crate::book::Marks;
 use crate::ladder::NIL;
+use crate::node::Marks;
 use crate::types::{Family, Lots, OrderId, OwnerId, Side, Ticks};
 
 /// What the record shows of each side.

@@ -1,8 +1,9 @@
 //! Records: history applied as told, and what it does to the orders of ours that stand around it.
 
 use super::{Anomaly, Event, FillReason, MatchingEngine, Party, RecordInput, Refill, Sink, Trade};
-use crate::book::{BookError, Marks};
+use crate::book::BookError;
 use crate::ladder::NIL;
+use crate::node::Marks;
 use crate::types::{Family, Lots, OrderId, OwnerId, Side, Ticks};
 
 /// A recorded move that may trade with ours: who comes, and how much of it is left.

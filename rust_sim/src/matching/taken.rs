@@ -38,6 +38,12 @@ impl Taken {
         *self.sizes.at_mut(slot) = qty;
     }
 
+    /// An order has another slot now.
+    pub(super) fn moved(&mut self, from: u32, to: u32) {
+        self.set(to, self.of(from));
+        self.to_give_back.iter_mut().filter(|slot| **slot == from).for_each(|slot| *slot = to);
+    }
+
     /// One more order, or one less, is taken from.
     pub(super) fn count(&mut self, more: bool) {
         self.front = None;

@@ -104,27 +104,22 @@ pub fn without_market_orders(input: Input) -> Input {
     }
 }
 
-/// Orders of both families a million ticks from everything else.
-pub fn far_orders(seed: u64) -> Vec<Input> {
-    (0..10)
-        .map(|n| {
-            let side = if (n + seed).is_multiple_of(2) { Side::Buy } else { Side::Sell };
-            let price = Ticks(100 - side.sign() * (1_000_000 + 17 * (n as i64 % 4)));
-            let id = OrderId(5_000_000 + n);
-            let qty = Lots(1 + n as i64);
-            // In a record of quotes nothing else is shown, so there the far orders are all ours.
-            Input::Order(OrderInput::New(NewOrder {
-                id,
-                owner: OwnerId(n as u32 % 3),
-                side,
-                limit: Some(price),
-                qty,
-                tif: TimeInForce::Gtc,
-                post_only: n % 3 == 0,
-                self_trade: SelfTrade::Allow,
-            }))
-        })
-        .collect()
+/// The first id of [`far_order`]; no other input names one from here on.
+pub const FAR: u64 = 5_000_000;
+
+/// An order a million ticks from everything else. In a record of quotes nothing behind the best is shown, so it is ours.
+pub fn far_order(n: u64) -> Input {
+    let side = if n.is_multiple_of(2) { Side::Buy } else { Side::Sell };
+    Input::Order(OrderInput::New(NewOrder {
+        id: OrderId(FAR + n),
+        owner: OwnerId(n as u32 % 3),
+        side,
+        limit: Some(Ticks(100 - side.sign() * (1_000_000 + 17 * (n as i64 % 4)))),
+        qty: Lots(1 + n as i64 % 10),
+        tif: TimeInForce::Gtc,
+        post_only: n.is_multiple_of(3),
+        self_trade: SelfTrade::Allow,
+    }))
 }
 
 /// Any input at all on a small ladder with few ids, so that they meet.

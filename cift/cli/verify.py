@@ -146,7 +146,7 @@ def _flat(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in fingerprint.items():
         if name == "instruments":
             flat.update({f"instruments {symbol} {key}": item for symbol, plain in value.items() for key, item in plain.items()})
-        elif name in ("data", "parameters", "venue", "reads"):
+        elif name in ("data", "packages", "parameters", "venue", "reads"):
             flat.update({f"{name} {key}": item for key, item in value.items()})
         else:
             flat[name] = value

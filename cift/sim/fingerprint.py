@@ -17,7 +17,8 @@ from dataclasses import fields, is_dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import Enum
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -25,6 +26,9 @@ from typing import Any
 from cift import _sim
 
 _INSTALLED = tuple(str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+_DECIDING = ("domain", "indicators", "sim")
+"""Layers of the package whose code a digest depends on, beside the strategy's own base."""
 
 _PACKAGE_FOLDERS = frozenset({"site-packages", "dist-packages"})
 """Packages may be borrowed from another environment: what lies in such a folder is installed, whoever's it is."""
@@ -67,9 +71,31 @@ def class_text(cls: type) -> str:
         return _cell_text(cls) or "\n".join(_compiled(name, code) for name, code in _codes(cls))
 
 
-def engine_hash() -> str:
-    """Hash of the sources of the compiled core."""
-    return str(_sim.ENGINE_HASH)
+@cache
+def engine_hash(package: Path = Path(__file__).parents[1]) -> str:
+    """Hash of the sources that decide: the compiled core's, and the package's own from its numbers up to the strategy."""
+    files = [package / "strategy.py", *(file for layer in _DECIDING for file in (package / layer).rglob("*.py"))]
+    texts = {file.relative_to(package).as_posix(): file.read_text(encoding="utf-8") for file in files}
+    return digest_of({"core": _sim.ENGINE_HASH, **texts})
+
+
+def packages(strategy: type) -> dict[str, str]:
+    """Versions of the installed packages that the code of a strategy imports or names, by the name of the import."""
+    found = _Found(strategy).packages
+    module = sys.modules.get(strategy.__module__)
+    if module is not None and own_file(module) is not None:
+        found |= _module_packages(module)
+    return {name: _version(name) for name in sorted(found)}
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        # Some are imported by another name than the one they are installed by.
+        names = packages_distributions().get(package, ())
+        return " ".join(f"{name} {version(name)}" for name in sorted(set(names))) or "unknown"
 
 
 def _methods(cls: type) -> Iterator[tuple[str, Any]]:
@@ -132,17 +158,28 @@ def own_file(module: ModuleType) -> Path | None:
 
 def _module_texts(module: ModuleType) -> dict[str, str]:
     """The text of a module and of all it imports, as far as they are the user's own."""
-    texts: dict[str, str] = {}
+    return {own.__name__: text for own, text in _own_modules(module)}
+
+
+def _module_packages(module: ModuleType) -> set[str]:
+    """The installed packages that a module or another of the user's own behind it imports."""
+    names = {name for own, text in _own_modules(module) for name in _imported(text, own.__package__ or "")}
+    return {name.split(".")[0] for name in names if name in sys.modules and _is_package(sys.modules[name])}
+
+
+def _own_modules(module: ModuleType) -> Iterator[tuple[ModuleType, str]]:
+    """A module and all that it imports, as far as they are the user's own, with their texts."""
+    seen: set[str] = set()
     waiting = [module]
     while waiting:
         current = waiting.pop()
         path = own_file(current)
-        if path is None or current.__name__ in texts:
+        if path is None or current.__name__ in seen:
             continue
+        seen.add(current.__name__)
         text = path.read_text(encoding="utf-8")
-        texts[current.__name__] = text
+        yield current, text
         waiting += [sys.modules[name] for name in _imported(text, current.__package__ or "") if name in sys.modules]
-    return texts
 
 
 @lru_cache(maxsize=256)
@@ -162,7 +199,7 @@ def _imported(text: str, package: str) -> tuple[str, ...]:
 
 
 class _Found:
-    """What a class carries or names that no module file tells: texts by name, and the names of what cannot be told.
+    """What a class carries or names that no module file tells: texts by name, the names of what cannot be told, and packages.
 
     Functions and classes without a file count by their text, values by their content; of the user's own modules the whole
     module counts. What a function closes over counts wherever the function stands.
@@ -171,6 +208,7 @@ class _Found:
     def __init__(self, strategy: type) -> None:
         self.texts: dict[str, str] = {}
         self.unknown: set[str] = set()
+        self.packages: set[str] = set()
         self._seen = {id(strategy)}
         for owner in _own_classes(strategy):
             self._class(owner, owner.__name__)
@@ -197,6 +235,7 @@ class _Found:
         """A module, class or function: of the user's own files the whole module, of a notebook what it is."""
         if home is not None and own_file(home) is not None:
             self.texts.update(_module_texts(home))
+            self.packages |= _module_packages(home)
             if inspect.isroutine(thing):
                 self._carried(name, thing)
         elif home is None or not _is_installed(home):
@@ -205,6 +244,8 @@ class _Found:
                 self._class(thing, name)
             elif not inspect.ismodule(thing):
                 self._function(thing, name)
+        elif _is_package(home):
+            self.packages.add(home.__name__.split(".")[0])
 
     def _class(self, cls: type, name: str) -> None:
         module = sys.modules.get(cls.__module__)
@@ -273,6 +314,15 @@ def _is_indicator(cls: type) -> bool:
 def _is_installed(module: ModuleType) -> bool:
     """Whether a module is the package's, Python's or an installed one; neither the user's own nor a notebook."""
     return module.__name__ != "__main__" and (getattr(module, "__file__", None) is not None or module.__spec__ is not None)
+
+
+def _is_package(module: ModuleType) -> bool:
+    """Whether a module is one that was installed: not Python's, not this package, not the user's own."""
+    top = module.__name__.split(".")[0]
+    has_file = getattr(module, "__file__", None) is not None
+    return (
+        has_file and _is_installed(module) and own_file(module) is None and top != "cift" and top not in sys.stdlib_module_names
+    )
 
 
 def _has_text(function: Any) -> bool:

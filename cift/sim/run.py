@@ -12,7 +12,7 @@ from cift import _sim
 from cift.domain.duration import NANOSECONDS
 from cift.domain.instrument import MONEY_MAX, MONEY_UNITS_MAX, MONEY_UNITS_PER_ONE, Instrument, Number, to_decimal
 from cift.errors import InvalidParameter, NoData, NotSupported
-from cift.sim.fingerprint import code_hash, digest_of, engine_hash, left_out
+from cift.sim.fingerprint import code_hash, digest_of, engine_hash, left_out, packages
 from cift.sim.record import RunRecord
 from cift.sim.venue import Venue
 
@@ -264,6 +264,7 @@ def fingerprint_of(spec: RunSpec) -> dict[str, Any]:
         "data": {f"{feed.symbol} {feed.schema}": feed.content_hash for feed in spec.ticks.feeds},
         "period": [spec.ticks.start_ns, spec.ticks.end_ns],
         "code": spec.code if spec.code is not None else code_hash(strategy),
+        "packages": packages(strategy),
         "parameters": {name: getattr(values, name) for name in strategy.parameters},  # type: ignore[attr-defined]
         "venue": spec.venue.to_dict(),
         "cash": str(to_decimal(spec.cash, "cash")),

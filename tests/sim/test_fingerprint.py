@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import linecache
+import shutil
 import sys
 import types
 from dataclasses import dataclass
 from enum import Enum
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
 import cift
-from cift.sim.fingerprint import code_hash, left_out
+from cift.sim.fingerprint import code_hash, engine_hash, left_out, packages
 
 CELL = """
 import cift
@@ -143,3 +147,29 @@ def test_what_a_class_of_a_file_closes_over_counts() -> None:
     assert code_hash(made(5)) != code_hash(made(6))
     assert left_out(made(5)) == []
     assert left_out(made(Plain())) == ["Closed.on_start size"]
+
+
+def test_the_packages_that_the_code_names_are_told_with_their_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = CELL.replace("AMOUNT[0]", "float(np.exp(LATER))")
+    assert packages(of_a_cell(cell, np=np, LATER=1, pl=pl)) == {"numpy": version("numpy")}
+    assert packages(sized([5])) == {}
+    # Through a module of the user's own; the ones of Python and the user's folders are no packages.
+    (tmp_path / "of_mine").mkdir()
+    (tmp_path / "of_mine" / "sizes.py").write_text("import json\nimport polars.selectors\nAMOUNT = [5]\n")
+    (tmp_path / "mine_by_file.py").write_text("from of_mine.sizes import AMOUNT\n" + CELL)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    strategy = importlib.import_module("mine_by_file").Sized
+    assert packages(strategy) == {"polars": version("polars")}
+
+
+def test_the_engine_is_the_core_and_what_decides_above_it(tmp_path: Path) -> None:
+    package = tmp_path / "cift"
+    shutil.copytree(Path(cift.__file__).parent, package, ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
+    same = engine_hash(package)
+    assert same == engine_hash()
+    for name, decides in (("report/tearsheet.py", False), ("indicators/averages.py", True), ("strategy.py", True)):
+        copy = tmp_path / name.replace("/", "_")
+        shutil.copytree(package, copy)
+        with (copy / name).open("a") as file:
+            file.write("# another word\n")
+        assert (engine_hash(copy) != same) == decides, name

@@ -2,8 +2,10 @@
 //!
 //! `cargo bench --bench matching` prints, first as text, the distribution of single commands and the worst of them while a
 //! book of a million orders is built; then criterion's figures: W4 (60 % add, 35 % cancel by id, 5 % marketable, of one
-//! book) on a small and on a large book, the same flow as a record, and the floor: a bare price
-//! ladder without ids, events or checks. The stream is that of the peers' comparison, so that its figures stand beside ours.
+//! book) on a small and on a large book, the same flow as a record, and two floors: a bare price ladder without ids, events
+//! or checks, and the same behind a hash of ids. What far memory costs differs from machine to machine and from hour to hour;
+//! the second floor, in the same run, says what it costs here and now. The stream is that of the peers' comparison, so that
+//! its figures stand beside ours.
 
 // A benchmark reads the clock; the engine never does.
 #![allow(clippy::disallowed_types)]
@@ -134,8 +136,8 @@ impl Ladder {
         }
     }
 
-    /// Takes `qty` off the other side and tells whom it hit.
-    fn market(&mut self, buy: bool, qty: u32, mut hit: impl FnMut(u32, u32)) {
+    /// Takes `qty` off the other side and tells whom it hit, by how much, and whether that was all of it.
+    fn market(&mut self, buy: bool, qty: u32, mut hit: impl FnMut(u32, u32, bool)) {
         let mut left = qty;
         while left > 0 {
             let price = if buy { self.ask } else { self.bid };
@@ -147,8 +149,9 @@ impl Ladder {
             left -= part;
             self.fills += 1;
             self.lots += u64::from(part);
-            hit(head, part);
-            if part == self.orders[head as usize].qty {
+            let is_gone = part == self.orders[head as usize].qty;
+            hit(head, part, is_gone);
+            if is_gone {
                 self.remove(head);
             } else {
                 self.orders[head as usize].qty -= part;
@@ -160,7 +163,96 @@ impl Ladder {
         match op.kind {
             Kind::Add => self.add(op),
             Kind::Cancel => self.remove(op.id),
-            Kind::Market => self.market(op.buy, op.qty, |_, _| {}),
+            Kind::Market => self.market(op.buy, op.qty, |_, _, _| {}),
+        }
+    }
+}
+
+/// The slots of orders by the ids that the outside world uses: open addressing, sized once.
+#[derive(Clone)]
+struct Names {
+    keys: Vec<u64>,
+    slots: Vec<u32>,
+    id_of: Vec<u64>,
+    free: Vec<u32>,
+}
+
+impl Names {
+    const FREE: u64 = 0;
+
+    fn new(orders: usize) -> Self {
+        let size = (2 * orders).next_power_of_two();
+        let free = (0..orders as u32).rev().collect();
+        Names { keys: vec![Self::FREE; size], slots: vec![0; size], id_of: vec![0; orders], free }
+    }
+
+    fn home(&self, id: u64) -> usize {
+        (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & (self.keys.len() - 1)
+    }
+
+    fn after(&self, at: usize) -> usize {
+        (at + 1) & (self.keys.len() - 1)
+    }
+
+    /// Where an id is, or the free place where it would be.
+    fn find(&self, id: u64) -> usize {
+        let mut at = self.home(id);
+        while self.keys[at] != id && self.keys[at] != Self::FREE {
+            at = self.after(at);
+        }
+        at
+    }
+
+    fn add(&mut self, id: u64) -> u32 {
+        let at = self.find(id);
+        assert!(self.keys[at] == Self::FREE, "the stream uses no id twice");
+        let slot = self.free.pop().expect("fewer orders than slots");
+        (self.keys[at], self.slots[at], self.id_of[slot as usize]) = (id, slot, id);
+        slot
+    }
+
+    fn remove(&mut self, id: u64) -> u32 {
+        let mut gap = self.find(id);
+        let slot = self.slots[gap];
+        self.free.push(slot);
+        // What found this place in use moves up to it.
+        let mut at = self.after(gap);
+        while self.keys[at] != Self::FREE {
+            let mask = self.keys.len() - 1;
+            if at.wrapping_sub(self.home(self.keys[at])) & mask >= at.wrapping_sub(gap) & mask {
+                (self.keys[gap], self.slots[gap]) = (self.keys[at], self.slots[at]);
+                gap = at;
+            }
+            at = self.after(at);
+        }
+        self.keys[gap] = Self::FREE;
+        slot
+    }
+}
+
+/// The floor behind a hash of ids: the least that a book with ids can do.
+#[derive(Clone)]
+struct NamedLadder {
+    ladder: Ladder,
+    names: Names,
+}
+
+impl NamedLadder {
+    fn new(orders: usize) -> Self {
+        NamedLadder { ladder: Ladder::new(orders), names: Names::new(orders) }
+    }
+
+    fn apply(&mut self, op: &Op) {
+        let NamedLadder { ladder, names } = self;
+        let id = outside(op.id).0;
+        match op.kind {
+            Kind::Add => ladder.add(&Op { id: names.add(id), ..*op }),
+            Kind::Cancel => ladder.remove(names.remove(id)),
+            Kind::Market => ladder.market(op.buy, op.qty, |maker, _, is_gone| {
+                if is_gone {
+                    names.remove(names.id_of[maker as usize]);
+                }
+            }),
         }
     }
 }
@@ -269,7 +361,7 @@ fn as_record(ops: &[Op]) -> Vec<RecordInput> {
                 records.push(RecordInput::Reduce { id, qty });
                 book.remove(op.id);
             }
-            Kind::Market => book.market(op.buy, op.qty, |maker, qty| {
+            Kind::Market => book.market(op.buy, op.qty, |maker, qty, _| {
                 records.push(RecordInput::Execute { id: outside(maker), qty: Lots(i64::from(qty)) });
             }),
         }
@@ -415,6 +507,20 @@ fn benches(criterion: &mut Criterion) {
             bencher.iter_batched_ref(
                 || before.clone(),
                 |book| ops[prefill..].iter().for_each(|op| book.apply(op)),
+                BatchSize::PerIteration,
+            );
+        });
+
+        // As in the peers' comparison: room for 65,536 orders, or for a million.
+        let mut named = NamedLadder::new((3 * prefill).next_power_of_two().max(1 << 16));
+        ops[..prefill].iter().for_each(|op| named.apply(op));
+        group.bench_function(format!("floor_with_ids_{name}"), |bencher| {
+            bencher.iter_batched_ref(
+                || named.clone(),
+                |book| {
+                    ops[prefill..].iter().for_each(|op| book.apply(op));
+                    assert_eq!((book.ladder.fills, book.ladder.lots), (after.fills, after.lots));
+                },
                 BatchSize::PerIteration,
             );
         });

@@ -141,7 +141,7 @@ fn the_fast_engine_does_what_the_naive_one_does() {
 
 /// T1, for `make nightly`: a billion commands.
 #[test]
-#[ignore = "an hour: cargo test --release -p cift-sim --test matching_reference -- --ignored --nocapture"]
+#[ignore = "a quarter of an hour: cargo test --release -p cift-sim --test matching_reference -- --ignored --nocapture"]
 fn the_fast_engine_does_what_the_naive_one_does_a_billion_times() {
     run_all(2_000, 50_000);
 }

@@ -1,0 +1,252 @@
+//! From columns to rows: prices and sizes become integers, letters become words, and the two clocks run.
+
+use super::rows::{Action, MboRow, QuoteRow, TradeRow};
+use crate::instrument::{Instrument, OffStep};
+use crate::types::{Lots, Nanos, OrderId, Side, Ticks};
+
+/// A null `ts_recv`.
+pub const NO_TIME: i64 = i64::MIN;
+
+/// The columns of a chunk of an order feed, all of one length. A missing `ts_recv` is `i64::MIN`.
+#[derive(Clone, Copy, Debug)]
+pub struct MboColumns<'a> {
+    /// Nanoseconds.
+    pub ts_event: &'a [i64],
+    /// Nanoseconds.
+    pub ts_recv: &'a [i64],
+    /// Letters A, C, M, T, F, R.
+    pub action: &'a [u8],
+    /// Letters B, A, N.
+    pub side: &'a [u8],
+    /// Currency.
+    pub price: &'a [f64],
+    /// Units.
+    pub size: &'a [f64],
+    /// Ids.
+    pub order_id: &'a [u64],
+    /// Flags.
+    pub flags: &'a [u8],
+}
+
+/// The columns of a chunk of quotes.
+#[derive(Clone, Copy, Debug)]
+pub struct QuoteColumns<'a> {
+    /// Nanoseconds.
+    pub ts_event: &'a [i64],
+    /// Nanoseconds.
+    pub ts_recv: &'a [i64],
+    /// Currency.
+    pub bid_price: &'a [f64],
+    /// Units.
+    pub bid_size: &'a [f64],
+    /// Currency.
+    pub ask_price: &'a [f64],
+    /// Units.
+    pub ask_size: &'a [f64],
+}
+
+/// The columns of a chunk of prints.
+#[derive(Clone, Copy, Debug)]
+pub struct TradeColumns<'a> {
+    /// Nanoseconds.
+    pub ts_event: &'a [i64],
+    /// Nanoseconds.
+    pub ts_recv: &'a [i64],
+    /// Currency.
+    pub price: &'a [f64],
+    /// Units.
+    pub size: &'a [f64],
+    /// Letters B, A, N.
+    pub aggressor: &'a [u8],
+}
+
+/// What is wrong with a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RowProblem {
+    /// A price that no order can have.
+    Price(f64, OffStep),
+    /// A size that is not whole lots, or not positive where it must be.
+    Size(f64),
+    /// An unknown letter in `action`.
+    Action(u8),
+    /// An unknown letter in a side column.
+    Side(u8),
+    /// Received before it happened.
+    ReceivedEarly(i64, i64),
+    /// Columns of different lengths.
+    Lengths,
+}
+
+/// A row that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BadRow {
+    /// Its number in the source, from 0.
+    pub row: u64,
+    /// The column it is about.
+    pub column: &'static str,
+    /// What is wrong.
+    pub problem: RowProblem,
+}
+
+/// What a letter of `action` means. A table, since a branch on a letter that nothing predicts costs more than the rest.
+const ACTIONS: [Option<Action>; 256] = {
+    let mut actions = [None; 256];
+    actions[b'A' as usize] = Some(Action::Add);
+    actions[b'C' as usize] = Some(Action::Cancel);
+    actions[b'M' as usize] = Some(Action::Modify);
+    actions[b'T' as usize] = Some(Action::Trade);
+    actions[b'F' as usize] = Some(Action::Fill);
+    actions[b'R' as usize] = Some(Action::Clear);
+    actions
+};
+
+/// What a letter of a side column means.
+const SIDES: [Option<Option<Side>>; 256] = {
+    let mut sides = [None; 256];
+    sides[b'B' as usize] = Some(Some(Side::Buy));
+    sides[b'A' as usize] = Some(Some(Side::Sell));
+    sides[b'N' as usize] = Some(None);
+    sides
+};
+
+#[inline]
+fn side_of(letter: u8) -> Result<Option<Side>, RowProblem> {
+    SIDES[letter as usize].ok_or(RowProblem::Side(letter))
+}
+
+/// Makes rows of the columns of one source, first to last.
+#[derive(Debug)]
+pub(super) struct Conversion {
+    feed_ns: i64,
+    clock_offset_ns: i64,
+    last_ts: i64,
+    last_arrival: i64,
+    off_tick_prints: u64,
+}
+
+impl Conversion {
+    pub(super) fn new(feed_ns: i64, clock_offset_ns: i64) -> Self {
+        Conversion { feed_ns, clock_offset_ns, last_ts: i64::MIN, last_arrival: i64::MIN, off_tick_prints: 0 }
+    }
+
+    /// The stamp that no later row will be before.
+    pub(super) fn reached(&self) -> Nanos {
+        Nanos(self.last_ts)
+    }
+
+    /// How many prints have a price between two ticks.
+    pub(super) fn off_tick_prints(&self) -> u64 {
+        self.off_tick_prints
+    }
+
+    /// The running time at the venue and at the strategy for the next row.
+    #[inline]
+    fn times(&mut self, row: u64, ts_event: i64, ts_recv: i64) -> Result<(Nanos, Nanos), BadRow> {
+        let received = if ts_recv == NO_TIME {
+            ts_event.saturating_add(self.feed_ns)
+        } else {
+            let corrected = ts_recv.saturating_add(self.clock_offset_ns);
+            if corrected < ts_event {
+                let problem = RowProblem::ReceivedEarly(ts_event, corrected);
+                return Err(BadRow { row, column: "ts_recv", problem });
+            }
+            corrected
+        };
+        self.last_ts = self.last_ts.max(ts_event);
+        self.last_arrival = self.last_arrival.max(received).max(self.last_ts);
+        Ok((Nanos(self.last_ts), Nanos(self.last_arrival)))
+    }
+
+    #[inline]
+    pub(super) fn mbo_row(
+        &mut self,
+        row: u64,
+        i: usize,
+        instrument: &Instrument,
+        columns: &MboColumns<'_>,
+    ) -> Result<MboRow, BadRow> {
+        let bad = |column, problem| BadRow { row, column, problem };
+        let (ts, arrival) = self.times(row, columns.ts_event[i], columns.ts_recv[i])?;
+        let letter = columns.action[i];
+        let action = ACTIONS[letter as usize].ok_or_else(|| bad("action", RowProblem::Action(letter)))?;
+        let side = side_of(columns.side[i]).map_err(|problem| bad("side", problem))?;
+        let (flags, id) = (columns.flags[i], OrderId(columns.order_id[i]));
+        if action == Action::Clear {
+            let (price, qty) = (Ticks(0), Lots::ZERO);
+            return Ok(MboRow { ts, arrival, price, qty, id, action, side, flags, past_nano: 0 });
+        }
+        let price = columns.price[i];
+        let (price, past_nano) = match instrument.tick.count(price) {
+            Ok(ticks) => (Ticks(ticks), 0),
+            Err(OffStep::Between(below)) if action == Action::Trade => {
+                self.off_tick_prints += 1;
+                (Ticks(below), instrument.tick.past_nano(price, below))
+            }
+            Err(off) => return Err(bad("price", RowProblem::Price(price, off))),
+        };
+        let is_displayed = matches!(action, Action::Add | Action::Modify);
+        if is_displayed && instrument.increment_ticks != 1 && price.0 % instrument.increment_ticks != 0 {
+            return Err(bad("price", RowProblem::Price(columns.price[i], OffStep::Between(price.0))));
+        }
+        let qty = match instrument.lot.count(columns.size[i]) {
+            Ok(lots) if lots > 0 => Lots(lots),
+            _ => return Err(bad("size", RowProblem::Size(columns.size[i]))),
+        };
+        Ok(MboRow { ts, arrival, price, qty, id, action, side, flags, past_nano })
+    }
+
+    #[inline]
+    pub(super) fn quote_row(
+        &mut self,
+        row: u64,
+        i: usize,
+        instrument: &Instrument,
+        columns: &QuoteColumns<'_>,
+    ) -> Result<QuoteRow, BadRow> {
+        let (ts, arrival) = self.times(row, columns.ts_event[i], columns.ts_recv[i])?;
+        let side = |price: f64, size: f64, names: (&'static str, &'static str)| {
+            if size == 0.0 {
+                return Ok((Ticks(0), Lots::ZERO));
+            }
+            let ticks = instrument.tick.count(price).map_err(|off| BadRow {
+                row,
+                column: names.0,
+                problem: RowProblem::Price(price, off),
+            })?;
+            match instrument.lot.count(size) {
+                Ok(lots) if lots > 0 => Ok((Ticks(ticks), Lots(lots))),
+                _ => Err(BadRow { row, column: names.1, problem: RowProblem::Size(size) }),
+            }
+        };
+        let (bid, bid_qty) = side(columns.bid_price[i], columns.bid_size[i], ("bid_price", "bid_size"))?;
+        let (ask, ask_qty) = side(columns.ask_price[i], columns.ask_size[i], ("ask_price", "ask_size"))?;
+        Ok(QuoteRow { ts, arrival, bid, bid_qty, ask, ask_qty })
+    }
+
+    #[inline]
+    pub(super) fn trade_row(
+        &mut self,
+        row: u64,
+        i: usize,
+        instrument: &Instrument,
+        columns: &TradeColumns<'_>,
+    ) -> Result<TradeRow, BadRow> {
+        let (ts, arrival) = self.times(row, columns.ts_event[i], columns.ts_recv[i])?;
+        let aggressor =
+            side_of(columns.aggressor[i]).map_err(|problem| BadRow { row, column: "aggressor", problem })?;
+        let (price, past_nano) = match instrument.tick.count(columns.price[i]) {
+            Ok(ticks) => (Ticks(ticks), 0),
+            Err(OffStep::Between(below)) => {
+                self.off_tick_prints += 1;
+                (Ticks(below), instrument.tick.past_nano(columns.price[i], below))
+            }
+            Err(off) => {
+                return Err(BadRow { row, column: "price", problem: RowProblem::Price(columns.price[i], off) });
+            }
+        };
+        match instrument.lot.count(columns.size[i]) {
+            Ok(lots) if lots > 0 => Ok(TradeRow { ts, arrival, price, qty: Lots(lots), aggressor, past_nano }),
+            _ => Err(BadRow { row, column: "size", problem: RowProblem::Size(columns.size[i]) }),
+        }
+    }
+}

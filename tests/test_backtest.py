@@ -633,11 +633,11 @@ def test_a_bar_is_for_long_runs_and_for_eyes(ticks, capfd, monkeypatch):
     Backtest(ticks, Cross).run()
     assert capfd.readouterr() == ("", "")
     clock = iter(range(0, 10_000, 2))
-    monkeypatch.setattr("cift.backtest.time.monotonic", lambda: next(clock))
-    monkeypatch.setattr("cift.backtest._can_be_seen", lambda: False)
+    monkeypatch.setattr("cift.backtest.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("cift.backtest.progress._can_be_seen", lambda: False)
     Backtest(ticks, Cross, chunk_rows=1_000).run()
     assert capfd.readouterr() == ("", "")
-    monkeypatch.setattr("cift.backtest._can_be_seen", lambda: True)
+    monkeypatch.setattr("cift.backtest.progress._can_be_seen", lambda: True)
     Backtest(ticks, Cross, chunk_rows=1_000).run()
     assert "rows" in capfd.readouterr().err
     Backtest(ticks, Cross, chunk_rows=1_000).run(progress=False)
@@ -662,9 +662,9 @@ def test_one_bar_shows_a_sweep_and_its_best_so_far(ticks, monkeypatch):
             self.closed = True
 
     clock = iter(range(0, 10_000, 2))
-    monkeypatch.setattr("cift.backtest.time.monotonic", lambda: next(clock))
-    monkeypatch.setattr("cift.backtest._can_be_seen", lambda: True)
-    monkeypatch.setattr("cift.backtest._tqdm", lambda: Bar)
+    monkeypatch.setattr("cift.backtest.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("cift.backtest.progress._can_be_seen", lambda: True)
+    monkeypatch.setattr("cift.backtest.progress._tqdm", lambda: Bar)
     found = Backtest(ticks, Cross).sweep(fast=[4, 5, 6], slow=20)
     (bar,) = bars
     assert (bar.n, bar.options["total"], bar.options["unit"], bar.closed) == (3, 3, " trials", True)

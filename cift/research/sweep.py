@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from cift.errors import CiftError, InvalidParameter, NoData, NotSupported, UnknownFigure, UnknownName
 from cift.research.statistics import statistics_of
 from cift.research.table import LABELS, OWN_LABELS, Figure, figure_text
-from cift.sim.fingerprint import code_hash, digest_of, own_file
+from cift.sim.fingerprint import code_of, digest_of, own_file
 from cift.sim.record import RunRecord
 from cift.sim.run import RunError, RunSpec, run
 
@@ -411,7 +411,7 @@ def sweep(
     """
     tried = combinations(spec, grid, constraint)
     score_of = None if maximize is None else score(maximize)
-    spec = replace(spec, progress=None, code=spec.code if spec.code is not None else code_hash(spec.strategy))
+    spec = replace(spec, progress=None, code=spec.code if spec.code is not None else code_of(spec.strategy))
     trials: dict[int, Trial] = {}
     kept: RunRecord | None = None
     highest = -math.inf

@@ -21,7 +21,7 @@ from functools import cache, cached_property, lru_cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from cift import _sim
 
@@ -38,6 +38,18 @@ def digest_of(parts: Mapping[str, Any]) -> str:
     """BLAKE2b of plain values in one encoding (sorted JSON), in hex."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.blake2b(text.encode(), digest_size=32).hexdigest()
+
+
+class Code(NamedTuple):
+    """What of a fingerprint is told by the code of a strategy."""
+
+    hash: str
+    packages: dict[str, str]
+
+
+def code_of(strategy: type) -> Code:
+    """The hash of the code that decides, and the packages that it names."""
+    return Code(code_hash(strategy), packages(strategy))
 
 
 def code_hash(strategy: type) -> str:

@@ -12,7 +12,7 @@ from cift import _sim
 from cift.domain.duration import NANOSECONDS
 from cift.domain.instrument import MONEY_MAX, MONEY_UNITS_MAX, MONEY_UNITS_PER_ONE, Instrument, Number, to_decimal
 from cift.errors import InvalidParameter, NoData, NotSupported
-from cift.sim.fingerprint import code_hash, digest_of, engine_hash, left_out, packages
+from cift.sim.fingerprint import Code, code_of, digest_of, engine_hash, left_out
 from cift.sim.record import RunRecord
 from cift.sim.venue import Venue
 
@@ -62,7 +62,7 @@ class RunSpec:
         read: how `Strategy.read` gets a file.
         progress: called with the rows delivered so far.
         sink: makes the place for what a long run leaves behind; None: all stays in memory. spill_rows: when it goes there.
-        code: hash of the strategy's code, where it was taken already: a class that travelled to a worker left its text behind.
+        code: hash and packages of the code, where they were taken already: a class that travelled to a worker left its text behind.
         origin: where strategy and data were found, as plain values; goes into the record as it is.
     """
 
@@ -79,7 +79,7 @@ class RunSpec:
     progress: Callable[[int], None] | None = None
     sink: Callable[[], Sink] | None = None
     spill_rows: int = SPILL_ROWS
-    code: str | None = None
+    code: Code | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -260,11 +260,12 @@ def fingerprint_of(spec: RunSpec) -> dict[str, Any]:
     """What the digest of a run depends on, by part."""
     strategy = spec.strategy
     values = strategy(**spec.parameters)
+    code = spec.code if spec.code is not None else code_of(strategy)
     return {
         "data": {f"{feed.symbol} {feed.schema}": feed.content_hash for feed in spec.ticks.feeds},
         "period": [spec.ticks.start_ns, spec.ticks.end_ns],
-        "code": spec.code if spec.code is not None else code_hash(strategy),
-        "packages": packages(strategy),
+        "code": code.hash,
+        "packages": code.packages,
         "parameters": {name: getattr(values, name) for name in strategy.parameters},  # type: ignore[attr-defined]
         "venue": spec.venue.to_dict(),
         "cash": str(to_decimal(spec.cash, "cash")),

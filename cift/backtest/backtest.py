@@ -1,214 +1,26 @@
-"""The front page: `Backtest` runs a strategy over a data view, `Result` is what comes back. No logic of their own."""
+"""`Backtest` runs a strategy over a data view. No logic of its own."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from functools import cached_property
 from numbers import Integral, Real
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from cift.backtest.progress import Bar, Progress, best_so_far
+from cift.backtest.result import Result
 from cift.domain.duration import Duration, duration_ns
 from cift.errors import InvalidParameter, NotSupported
-from cift.sim.fingerprint import digest_of
-from cift.sim.record import RunRecord
 from cift.sim.run import DEFAULT_CHUNK_ROWS, RunError, RunSpec, cash_units, run
-from cift.sim.venue import Fees, Latency, Venue
+from cift.sim.venue import Fees, Venue
 from cift.strategy import Strategy
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    import altair as alt
-    import polars as pl
-
     from cift.data.runs import Spill
     from cift.data.view import Ticks
-    from cift.research.sweep import Maximize, Sweep, SweepProgress, Trial
-    from cift.research.table import Figure, Statistics
-
-__all__ = ["Backtest", "Fees", "Latency", "Result", "Venue", "load"]
-
-Progress = bool | Callable[[int], None]
-
-
-class Result(Mapping[str, Any]):
-    """One finished run. As the last expression of a cell it shows its figures and a small chart.
-
-    It is also a mapping of the statistics: `result["Sharpe Ratio"]`.
-    """
-
-    def __init__(self, record: RunRecord) -> None:
-        self.record = record
-
-    # ---------------------------------------------------------------- figures
-
-    @cached_property
-    def stats(self) -> Statistics:
-        """The figures of the run, under the labels of backtesting.py, and then our own."""
-        from cift.research.statistics import statistics_of
-
-        return statistics_of(self.record)
-
-    def __getitem__(self, label: str) -> Figure:
-        return self.stats[label]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.stats)
-
-    def __len__(self) -> int:
-        return len(self.stats)
-
-    # ---------------------------------------------------------------- frames
-
-    @property
-    def fills(self) -> pl.DataFrame:
-        """One row per fill: when, at what price, what it cost, why it happened, and what stood ahead in the queue."""
-        return self.record.fills
-
-    @property
-    def orders(self) -> pl.DataFrame:
-        """One row per order, with its status and, where it ended unfilled, the reason."""
-        return self.record.orders
-
-    @property
-    def trades(self) -> pl.DataFrame:
-        """Entries and exits paired first in, first out; an open position is marked at the end."""
-        return self.record.trades
-
-    @property
-    def positions(self) -> pl.DataFrame:
-        """Position, average price and realised profit after each fill."""
-        return self.record.positions
-
-    @property
-    def equity(self) -> pl.DataFrame:
-        """Equity, cash and open profit: at each fill and once per `equity_every`."""
-        return self.record.equity
-
-    @property
-    def log(self) -> pl.DataFrame:
-        """What the strategy logged."""
-        return self.record.log
-
-    _trades = trades
-    _equity_curve = equity
-
-    # ---------------------------------------------------------------- identity
-
-    @property
-    def digest(self) -> str:
-        """BLAKE3 over commands, order events, fills and accounts: equal digests mean equal runs, to the last bit."""
-        return self.record.digest
-
-    @property
-    def fingerprint(self) -> Mapping[str, Any]:
-        """What the digest depends on: data, code, parameters, venue, seed and engine."""
-        return self.record.fingerprint
-
-    def save(self, path: str | Path) -> Path:
-        """Writes the run to one file; `cift.load(path)` gives it back."""
-        from cift.data.runs import save_run
-
-        record = self.record
-        meta = {name: getattr(record, name) for name in PLAIN_FIELDS}
-        return save_run(path, meta, record.columns, record.journal)
-
-    # ---------------------------------------------------------------- pictures
-
-    def plot(self, *, symbol: str | None = None, width: int = 720) -> alt.VConcatChart:
-        """Price with fills, position, equity and drawdown, stacked over one time axis in UTC."""
-        from cift.report.charts import plot
-
-        record = self.record
-        return plot(
-            equity=record.equity,
-            fills=record.fills,
-            positions=record.positions,
-            prices=record.marks,
-            start_ns=record.start_ns,
-            end_ns=record.end_ns,
-            initial_cash=record.cash,
-            currency=record.currency,
-            symbol=symbol,
-            title=self._title,
-            width=width,
-        )
-
-    def tearsheet(self, path: str | Path) -> Path:
-        """Writes the whole report into one HTML file that needs nothing else, and returns its path."""
-        from cift.data.runs import write_atomically
-        from cift.report.tearsheet import tearsheet_html
-
-        record = self.record
-        html = tearsheet_html(
-            strategy=record.strategy,
-            parameters=record.parameters,
-            symbols=record.symbols,
-            venue=record.venue_text,
-            digest=record.digest,
-            fingerprint=digest_of(record.fingerprint),
-            leading=self.stats.leading,
-            rows=self.stats.rows,
-            notes=[*record.notes, *self.stats.notes],
-            equity=record.equity,
-            trades=record.trades,
-            fills=record.fills,
-            positions=record.positions,
-            prices=record.marks,
-            start_ns=record.start_ns,
-            end_ns=record.end_ns,
-            initial_cash=record.cash,
-            currency=record.currency,
-        )
-        return write_atomically(path, html.encode())
-
-    @property
-    def _title(self) -> str:
-        parameters = ", ".join(f"{name}={value}" for name, value in self.record.parameters.items())
-        return f"{self.record.strategy}({parameters})"
-
-    def __repr__(self) -> str:
-        lines = [f"{self._title} on {', '.join(self.record.symbols)}", repr(self.stats), f"digest {self.digest}"]
-        return "\n".join([*lines, *self.record.notes])
-
-    def _repr_html_(self) -> str:
-        from cift.report.summary import html
-
-        record = self.record
-        return html(
-            title=self._title,
-            subtitle=f"{', '.join(record.symbols)}; {record.venue_text}",
-            leading=self.stats.leading,
-            equity=record.equity,
-            initial_cash=record.cash,
-            currency=record.currency,
-            start_ns=record.start_ns,
-            end_ns=record.end_ns,
-            notes=[*record.notes, *self.stats.notes, f"digest {record.digest[:16]}"],
-        )
-
-
-PLAIN_FIELDS = (
-    "strategy", "parameters", "symbols", "level", "start_ns", "end_ns", "calendar", "currency", "cash", "venue", "venue_text",
-    "digest", "fingerprint", "inputs", "rows", "anomalies", "notes", "error", "origin",
-)  # fmt: skip
-"""The fields of a record that are saved as JSON."""
-
-
-def load(path: str | Path) -> Result:
-    """A run that `Result.save` wrote.
-
-    Raises:
-        CorruptData: where the file is not a whole saved run.
-    """
-    from cift.data.runs import load_run
-
-    meta, tables, journal = load_run(path)
-    meta["symbols"], meta["notes"] = tuple(meta["symbols"]), tuple(meta["notes"])
-    return Result(RunRecord(**meta, columns=tables, journal=journal))
+    from cift.research.sweep import Maximize, Sweep
 
 
 class Backtest:
@@ -307,7 +119,7 @@ class Backtest:
         from dataclasses import replace
 
         self.partial = None
-        with _Bar(progress) as bar:
+        with Bar(progress) as bar:
             spec = replace(self._spec, parameters=parameters, progress=bar, sink=_spill)
             try:
                 return Result(run(spec))
@@ -383,8 +195,8 @@ class Backtest:
                 return table_html(headings, rows, caption=caption)
 
         asked = DEFAULT_MAXIMIZE if maximize is None else maximize
-        with _Bar(progress, unit=" trials") as bar:
-            told = None if bar is None else _best_so_far(bar, score(asked), asked)
+        with Bar(progress, unit=" trials") as bar:
+            told = None if bar is None else best_so_far(bar, score(asked), asked)
             found = sweep(self._spec, grid, executor=executor, constraint=constraint, progress=told, maximize=maximize)
         return ShownSweep(found.trials, found.parameters, found.record)
 
@@ -435,78 +247,3 @@ def _origin(data: Ticks, strategy: type[Strategy]) -> dict[str, Any]:
         "data": selection(data),
         "environment": environment(),
     }
-
-
-def _best_so_far(bar: _Advance, score_of: Callable[[Trial], float | None], maximize: Maximize) -> SweepProgress:
-    """Tells a bar of each trial, and of the best figure until then."""
-    label = maximize if isinstance(maximize, str) else "score"
-    best: float | None = None
-
-    def told(done: int, total: int, trial: Trial) -> None:
-        nonlocal best
-        value = score_of(trial)
-        if value is not None and (best is None or value > best):
-            best = value
-        bar(done, total, "" if best is None else f"best {label} {best:,.6g}")
-
-    return told
-
-
-class _Advance(Protocol):
-    """Moves a bar: what is done, of how much, and what stands behind it."""
-
-    def __call__(self, done: int, total: int | None = None, beside: str = "") -> None: ...
-
-
-class _Bar:
-    """A progress bar that shows itself only where the work takes longer than a second and somebody can see it."""
-
-    def __init__(self, progress: Progress, unit: str = " rows") -> None:
-        self._call = progress if callable(progress) else None
-        self._shown = progress is True
-        self._unit = unit
-        self._bar: Any = None
-        self._began = 0.0
-
-    def __enter__(self) -> _Advance | None:
-        self._began = time.monotonic()
-        if self._call is not None:
-            return self._tell
-        return self._advance if self._shown else None
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def _tell(self, done: int, total: int | None = None, beside: str = "") -> None:  # noqa: ARG002
-        if self._call is not None:
-            self._call(done)
-
-    def _advance(self, done: int, total: int | None = None, beside: str = "") -> None:
-        if self._bar is None:
-            if time.monotonic() - self._began < 1.0:
-                return
-            if not _can_be_seen():
-                self._shown = False
-                return
-            self._bar = _tqdm()(unit=self._unit, unit_scale=total is None, total=total, leave=False)
-        if beside:
-            self._bar.set_postfix_str(beside, refresh=False)
-        self._bar.update(done - self._bar.n)
-
-
-def _can_be_seen() -> bool:
-    """Whether a bar has an eye on it: a terminal, or a notebook."""
-    import sys
-
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
-
-
-def _tqdm() -> Any:
-    import warnings
-
-    with warnings.catch_warnings():
-        # Without ipywidgets it falls back to text, and warns.
-        warnings.simplefilter("ignore")
-        from tqdm.auto import tqdm
-    return tqdm

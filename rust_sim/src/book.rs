@@ -338,8 +338,9 @@ impl Book {
         if node.next != NIL {
             self.nodes.at_mut(node.next).prev = node.prev;
         }
-        self.fronts[side as usize].left(slot, node.prev);
         let ladder = &mut self.sides[side as usize];
+        let is_first = node.prev == NIL && ladder.best().is_some_and(|(_, best)| best == place);
+        self.fronts[side as usize].left(slot, node.prev, is_first);
         let level = ladder.level_mut(place);
         if node.prev == NIL {
             level.head = node.next;

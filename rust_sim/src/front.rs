@@ -18,7 +18,7 @@ pub(crate) struct Front {
     rank: i64,
     /// The order loaded last, or NIL.
     slot: u32,
-    /// How many stand before it.
+    /// How many stood before it when it was reached, less those that left from the very front since.
     depth: u32,
 }
 
@@ -51,12 +51,10 @@ impl Front {
         nodes.prefetch(self.slot);
     }
 
-    /// An order leaves; `before` stands in front of it, if any does.
+    /// An order leaves; `before` stands in front of it, if any does. `is_first`: no order of its side stood before it.
     #[inline]
-    pub(crate) fn left(&mut self, slot: u32, before: u32) {
-        if before == NIL {
-            self.depth = self.depth.saturating_sub(1);
-        }
+    pub(crate) fn left(&mut self, slot: u32, before: u32, is_first: bool) {
+        self.depth = self.depth.saturating_sub(u32::from(is_first));
         if slot == self.slot {
             self.slot = before;
         }

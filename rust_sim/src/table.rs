@@ -7,8 +7,8 @@
 //!
 //! Seven places share a *bucket*, and their tags a word. A full bucket hands on to the next one of its page, and counts how
 //! many it has handed on, so that a search knows where to stop. Buckets lie in pages of 64. A page that is nearly full is
-//! split in two, by one bit more of the hash (extendible hashing, Fagin et al. 1979), so no single command pays for a large
-//! copy. Orders move only then, and only when [`Table::split`] is called: between commands, when nobody holds a slot.
+//! split in two, by one bit more of the hash (extendible hashing: Fagin, Nievergelt, Pippenger and Strong 1979), so no single
+//! command pays for a large copy. Orders move only then, and only when [`Table::split`] is called: between commands, when nobody holds a slot.
 //! Nothing ever iterates the table in a way that its order could be seen.
 
 use std::collections::BTreeMap;
@@ -23,7 +23,8 @@ const WAY_BITS: u32 = 3;
 /// The lowest bit of each tag.
 const TAGS: u64 = 0x0001_0101_0101_0101;
 const HANDED_ON: u32 = 56;
-/// A count that has come so far stays: it may be too high, never too low.
+/// A count that has come so far stays: it may be too high, never too low. Too high, it only makes searches longer; ids made to
+/// collide, which find a page full to the last place, leave it so.
 const MANY: u64 = 255;
 /// Buckets of a page.
 const BUCKETS: usize = 64;
@@ -31,8 +32,10 @@ const BUCKET_BITS: u32 = BUCKETS.trailing_zeros();
 /// Slots of a page: the eighth of each bucket is used only in pages of orders without a place.
 const SLOTS: usize = BUCKETS << WAY_BITS;
 const SLOT_BITS: u32 = BUCKET_BITS + WAY_BITS;
-/// A page is split when an order found so many buckets full.
+/// A page is looked at when an order found so many buckets full, and split where it holds as much as this. A page of fewer
+/// is only unlucky: were it split too, a book of a steady size would grow for ever.
 const CROWDED: usize = 5;
+const WORTH_A_SPLIT: usize = BUCKETS * WAYS * 5 / 8;
 /// The directory is not doubled beyond this many entries a page: only ids made to collide ask for more.
 const DIRECTORY_PER_PAGE: usize = 16;
 const NONE: u32 = u32::MAX;
@@ -171,6 +174,10 @@ impl Page {
         None
     }
 
+    fn orders(&self) -> usize {
+        self.words.iter().map(|&word| WAYS - zeros(word).count_ones() as usize).sum()
+    }
+
     fn is_used(&self, place: usize) -> bool {
         place % (WAYS + 1) != WAYS && self.words[place >> WAY_BITS] & tag_at(place, 0xFF) != 0
     }
@@ -190,14 +197,14 @@ impl Page {
     }
 }
 
-/// A free name: what is known of the place where its order will lie.
+/// A free name: what is known of the place where its order will lie. It is void once another order is added or a page split.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Vacancy {
     hash: Hash,
     page: u32,
 }
 
-/// The table.
+/// All orders of a book by slot, and those with a name by their name.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     /// Page `n` has the slots from `n * SLOTS` on.
@@ -382,7 +389,8 @@ impl Table {
     /// new one.
     pub(crate) fn split(&mut self, mut moved: impl FnMut(&mut Self, u32, u32)) {
         let old = std::mem::replace(&mut self.crowded, NONE);
-        let Some(Shared { bits, count }) = self.pages.get(old as usize).and_then(|page| page.shared) else { return };
+        let Some(page) = self.pages.get(old as usize) else { return };
+        let Some(Shared { bits, count }) = page.shared.filter(|_| page.orders() >= WORTH_A_SPLIT) else { return };
         let bit = 1 << count;
         if bit == self.directory.len() {
             if bit >= DIRECTORY_PER_PAGE * self.pages.len() {
@@ -458,6 +466,7 @@ mod tests {
         ) {
             let mut table = Table::new();
             let mut set = BTreeSet::new();
+            let mut unnamed = BTreeMap::new();
             for (n, (step, key, ours)) in steps.into_iter().enumerate() {
                 let (id, family) = (OrderId(key << 40), if ours { Family::Order } else { Family::Record });
                 if step < adds {
@@ -465,14 +474,19 @@ mod tests {
                 } else {
                     prop_assert_eq!(table.remove(id, family), set.remove(&(id, ours)));
                 }
-                // Among them orders without a name, which take no notice of the others.
+                // Among them orders without a name, which stay what they are.
                 if n % 50 == 0 {
                     let slot = table.take_unplaced();
-                    *table.at_mut(slot) = Node { marks: Marks::new(Side::Buy, Family::Record, OwnerId(0)).anonymous(), ..Node::default() };
-                    if n % 100 == 0 {
-                        table.give(slot);
-                    }
+                    let marks = Marks::new(Side::Buy, Family::Record, OwnerId(0)).anonymous();
+                    *table.at_mut(slot) = Node { id: OrderId(n as u64), marks, ..Node::default() };
+                    unnamed.insert(slot, OrderId(n as u64));
                 }
+                if n % 150 == 0 {
+                    unnamed.pop_first().into_iter().for_each(|(slot, _)| table.give(slot));
+                }
+            }
+            for (slot, id) in unnamed {
+                prop_assert_eq!(table.at(slot).id, id);
             }
             for key in 0..4_000 {
                 for (family, ours) in [(Family::Order, true), (Family::Record, false)] {
@@ -500,6 +514,44 @@ mod tests {
             assert!(table.has(id, Family::Order) && table.remove(id, Family::Order) && !table.has(id, Family::Order));
         }
         assert!(table.spilled.is_empty());
+    }
+
+    /// Orders come and go for long, and as many rest as ever: no page is added for luck.
+    #[test]
+    fn a_table_of_a_steady_size_stops_growing() {
+        for resting in [1_000, 20_000] {
+            let mut table = Table::new();
+            let mut rng = 7_u64;
+            let mut live: Vec<u64> = (0..resting).collect();
+            live.iter().for_each(|&id| assert!(table.add(OrderId(id), Family::Order)));
+            let mut replace = |table: &mut Table, ids: std::ops::Range<u64>| {
+                for id in ids {
+                    rng = rng.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    let gone = std::mem::replace(&mut live[(rng >> 33) as usize % resting as usize], id);
+                    assert!(table.remove(OrderId(gone), Family::Order) && table.add(OrderId(id), Family::Order));
+                }
+                table.pages.len()
+            };
+            let warm = replace(&mut table, resting..2_000_000);
+            assert_eq!(replace(&mut table, 2_000_000..4_000_000), warm, "{resting} resting");
+            assert!(table.spilled.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_cleared_table_remembers_nothing() {
+        let same = |id: &OrderId| Hash::of(*id, Family::Order).directory() % 256 == 5;
+        let ids: Vec<OrderId> = (0..).map(OrderId).filter(same).take(1_500).collect();
+        let mut table = Table::new();
+        ids.iter().for_each(|&id| assert!(table.add(id, Family::Order)));
+        // As it is before the next split.
+        table.crowded = 3;
+        assert!(!table.spilled.is_empty());
+        table.clear();
+        assert!(!table.is_crowded());
+        assert!(ids.iter().all(|&id| table.find(id, Family::Order).is_none()));
+        ids.iter().for_each(|&id| assert!(table.add(id, Family::Order)));
+        assert!(ids.iter().all(|&id| table.has(id, Family::Order)));
     }
 
     #[test]

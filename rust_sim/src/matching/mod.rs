@@ -11,6 +11,8 @@ mod quotes;
 mod records;
 mod taken;
 
+use std::collections::BTreeMap;
+
 use crate::book::Book;
 use crate::types::{Family, Lots, Nanos, OrderId, OwnerId, Side, Ticks};
 
@@ -424,14 +426,20 @@ impl MatchingEngine {
     #[inline(never)]
     fn make_room(&mut self) {
         let (taken, places) = (&mut self.taken, &mut self.places);
+        let mut ours = BTreeMap::new();
         self.book.make_room(|marks, from, to| {
             if marks.is_taken() {
                 taken.moved(from, to);
             }
-            if marks.is_ours() {
-                places.values_mut().filter(|place| place.before == from).for_each(|place| place.before = to);
+            if marks.is_ours() && !places.is_empty() {
+                ours.insert(from, to);
             }
         });
+        if !ours.is_empty() {
+            for place in places.values_mut() {
+                place.before = ours.get(&place.before).copied().unwrap_or(place.before);
+            }
+        }
     }
 
     /// Removes every order; the memory stays.

@@ -310,9 +310,13 @@ impl MatchingEngine {
         if taker.left == Lots::ZERO {
             return;
         }
+        if taker.stopped {
+            return sink.event(Event::Cancelled { id, owner, qty: taker.left, reason: CancelReason::SelfTrade });
+        }
+        // It has just left, so its name is free.
         match self.book.vacancy(id, Family::Order) {
-            Some(vacancy) if !taker.stopped => self.rest(vacancy, &taker, price, post_only, sink),
-            _ => sink.event(Event::Cancelled { id, owner, qty: taker.left, reason: CancelReason::SelfTrade }),
+            Some(vacancy) => self.rest(vacancy, &taker, price, post_only, sink),
+            None => sink.event(Event::Rejected { id, owner, reason: RejectReason::DuplicateId }),
         }
     }
 }

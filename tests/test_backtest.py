@@ -132,8 +132,11 @@ def test_a_wrong_argument_says_what_to_write(ticks, arguments, error, words):
         ({"chunk_rows": 1.5}, "chunk_rows 1.5 is not a whole number"),
         ({"chunk_rows": 0}, "chunk_rows 0 is not a whole number"),
         ({"commission": -0.1}, "commission -0.1 is not a fraction"),
-        ({"commission": float("nan")}, "commission nan is not a fraction"),
-        ({"commission": "0.1"}, "commission '0.1' is not a fraction"),
+        ({"commission": float("nan")}, "commission must be finite"),
+        ({"commission": Decimal("sNaN")}, "commission must be finite"),
+        ({"commission": 10**400}, "commission 1.000e[+]400 is out of range"),
+        ({"cash": Decimal("1e999999999")}, "cash 1.000e[+]999999999 is out of range"),
+        ({"equity_every": np.timedelta64(1, "s")}, "is not a span of time"),
         ({"cash": float("nan")}, "cash must be finite"),
         ({"cash": 0}, "cash 0 must be above 0"),
         ({"cash": True}, "cash must be a number"),
@@ -148,10 +151,9 @@ def test_an_argument_is_checked_before_anything_runs(ticks, arguments, words):
 
 
 def test_numbers_of_numpy_and_decimals_are_numbers(ticks):
-    plain = Backtest(ticks, Cross, seed=3, chunk_rows=500, commission=0.0005).run(fast=5, slow=20)
-    other = Backtest(ticks, Cross, seed=np.int64(3), chunk_rows=np.int32(500), commission=Decimal("0.0005")).run(
-        fast=5, slow=20
-    )
+    plain = Backtest(ticks, Cross, cash=50_000, seed=3, chunk_rows=500, commission=0.0005).run(fast=5, slow=20)
+    numbers = {"cash": np.int64(50_000), "seed": np.int64(3), "chunk_rows": np.int32(500), "commission": Decimal("0.0005")}
+    other = Backtest(ticks, Cross, **numbers).run(fast=5, slow=20)
     assert other.fingerprint == plain.fingerprint
     assert other.digest == plain.digest
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
-from numbers import Integral, Real
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from cift.backtest.progress import Bar, Progress, best_so_far
 from cift.backtest.result import Result
 from cift.domain.duration import Duration, duration_ns
+from cift.domain.instrument import to_decimal
 from cift.errors import InvalidParameter, NotSupported
 from cift.sim.run import DEFAULT_CHUNK_ROWS, RunError, RunSpec, cash_units, run
 from cift.sim.venue import Fees, Venue
@@ -80,13 +80,13 @@ class Backtest:
                 "give commission= or venue=, not both; write venue=cift.Venue(fees=cift.Fees(taker_bps=...))"
             )
         if commission is not None:
-            is_number = isinstance(commission, (Real, Decimal)) and not isinstance(commission, bool)
-            if not is_number or not 0 <= float(commission) < 1:
+            fraction = to_decimal(commission, "commission")
+            if not 0 <= fraction < 1:
                 raise InvalidParameter(
                     f"commission {commission!r} is not a fraction of value from 0 to below 1, such as 0.0005; rebates and charges "
                     "per unit are for venue=cift.Venue(fees=cift.Fees(...))"
                 )
-            bps = round(float(commission) * 1e4, 8)
+            bps = float(round(fraction * 10_000, 8))
             venue = Venue(fees=Fees(maker_bps=bps, taker_bps=bps))
         every_ns = duration_ns(equity_every, "equity_every")
         if every_ns <= 0:

@@ -5,6 +5,7 @@ Long runs: what they leave behind goes to disk while they run.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import mmap
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-FORMAT = "cift run 1"
+FORMAT = "cift run 2"
 META = "record.json"
 JOURNAL = "journal.bin"
-DAMAGE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, RuntimeError, OSError)
-"""What reading a damaged archive raises, a place before its beginning (OSError) included."""
+DAMAGE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, RuntimeError)
+"""What reading a damaged archive raises."""
 
 
 @cache
@@ -180,7 +181,10 @@ def load_run(path: str | Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]
                 return meta, tables, archive.read(JOURNAL)
         except CorruptData:
             raise
-        except (*DAMAGE, pa.ArrowException) as error:
+        except (*DAMAGE, OSError, pa.ArrowException) as error:
+            # A damaged table of contents may point to before the file's beginning; any other error of a file is its own.
+            if type(error) is OSError and error.errno != errno.EINVAL:
+                raise
             raise CorruptData(f"{path} is not a whole saved run: {error}; save it again") from error
 
 

@@ -33,7 +33,8 @@ def duration_ns(value: Duration, name: str = "duration") -> int:
 def _duration_ns(value: Duration, name: str) -> int:
     if isinstance(value, timedelta):
         return ((value.days * 86_400 + value.seconds) * 10**6 + value.microseconds) * 1_000
-    if isinstance(value, Integral) and not isinstance(value, bool):
+    # NumPy calls its spans of time whole numbers; they are of any unit.
+    if isinstance(value, Integral) and not isinstance(value, bool) and type(value).__name__ != "timedelta64":
         return int(value)
     matched = _TEXT.fullmatch(value) if isinstance(value, str) else None
     if matched is None:

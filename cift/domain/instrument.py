@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from functools import cached_property
+from numbers import Integral, Real
 
 from cift.domain.calendar import ALWAYS_OPEN, calendar_name
 from cift.errors import InvalidParameter, OffLotSize, OffTickPrice
@@ -24,6 +25,10 @@ GRID_TOLERANCE = 1e-6
 Number = Decimal | int | float | str
 
 
+EXPONENT_MAX = 60
+"""Far beyond what money, prices and sizes can be, and far within what decimals can be reckoned with."""
+
+
 def to_decimal(value: Number, name: str) -> Decimal:
     """`value` as an exact decimal; a float counts as the shortest decimal that prints it (0.1 is one tenth).
 
@@ -33,11 +38,18 @@ def to_decimal(value: Number, name: str) -> Decimal:
     if isinstance(value, (bool, tuple, list)):  # Decimal would take them
         raise InvalidParameter(f"{name} must be a number such as '0.01', not {value!r}")
     try:
-        number = Decimal(repr(float(value))) if isinstance(value, float) else Decimal(value)
+        if isinstance(value, Integral):  # NumPy's among them
+            number = Decimal(int(value))
+        else:
+            number = Decimal(str(value)) if isinstance(value, Real) else Decimal(value)
     except (InvalidOperation, TypeError, ValueError):
         raise InvalidParameter(f"{name} must be a number such as '0.01', not {value!r}") from None
     if not number.is_finite():
         raise InvalidParameter(f"{name} must be finite, not {value!r}")
+    if number and abs(number.adjusted()) > EXPONENT_MAX:
+        raise InvalidParameter(
+            f"{name} {number:.3e} is out of range; it must lie between 1e-{EXPONENT_MAX} and 1e+{EXPONENT_MAX}"
+        )
     return number
 
 

@@ -36,7 +36,7 @@ class Content:
         kind = type(value)
         if inspect.isclass(value):
             return None
-        if kind in _PLAIN or value is Ellipsis:
+        if kind in _PLAIN or value is Ellipsis or kind.__module__ == "typing":
             return repr(value)
         self._kinds[kind] = None
         if isinstance(value, Enum):

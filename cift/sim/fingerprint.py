@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from enum import Enum
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
@@ -275,15 +276,26 @@ def _attributes(cls: type) -> list[tuple[str, Any]]:
         return [(member.name, member) for member in cls]
     if any(base.__module__.startswith("cift.indicators") for base in cls.__mro__):
         return []
-    return [
+    return _fields(cls) + [
         (name, value)
         for name, value in sorted(vars(cls).items())
         if not name.startswith("__")
         and name not in ("parameters", "states", "_abc_impl")
         and type(value).__module__ != "cift.strategy"
         and not isinstance(value, (FunctionType, property, classmethod, staticmethod, cached_property))
-        and not (inspect.isdatadescriptor(value) and type(value).__module__ in ("builtins", "collections"))
+        and not (inspect.isdatadescriptor(value) and type(value).__module__ == "builtins")
+        and type(value).__qualname__ != "_tuplegetter"
     ]
+
+
+def _fields(cls: type) -> list[tuple[str, Any]]:
+    """What of a dataclass no method of its own tells: the names and order of its fields, how they begin, what it was made for."""
+    if "__dataclass_fields__" not in vars(cls):
+        return []
+    made: Any = vars(cls)["__dataclass_params__"]
+    begin = [(field.name, field.default_factory) for field in fields(cls) if field.default_factory is not MISSING]
+    how = (made.eq, made.order, made.frozen, tuple((field.name, field.init, field.compare) for field in fields(cls)))
+    return [("fields", how), *begin]
 
 
 def _closed_over(function: Any) -> list[tuple[str, Any]]:

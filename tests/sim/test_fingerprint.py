@@ -174,6 +174,11 @@ TOLD_APART = {
         "@dataclass\nclass Rule:\n    n: int\n    def size(self): return self.n * 3\nR = [Rule(5)]",
         "R[0].size()",
     ),
+    "how a field begins": (
+        "N = 5\n@dataclass\nclass Rule:\n    n: list = field(default_factory=lambda: [N])",
+        "N = 6\n@dataclass\nclass Rule:\n    n: list = field(default_factory=lambda: [N])",
+        "Rule().n[0]",
+    ),
     "a module and a value of one name": ("config = {'a': 5}\nimport json", "config = {'a': 6}\nimport json", "config['a']"),
     "a guarded call": (
         "def f():\n    try: a(); b()\n    except KeyError: return 1",
@@ -187,7 +192,7 @@ TOLD_APART = {
 @pytest.mark.parametrize(("one", "other", "amount"), TOLD_APART.values(), ids=TOLD_APART)
 def test_what_a_name_stands_for_counts(one: str, other: str, amount: str, kept: bool) -> None:
     def hashed(before: str) -> str:
-        head = "from dataclasses import dataclass\nfrom cift import Strategy\n"
+        head = "from dataclasses import dataclass, field\nfrom cift import Strategy\n"
         body = f"class Sized(Strategy):\n    def on_start(self): self.buy({amount})\n"
         return code_hash(of_cells([head, before + "\n", body], kept=kept))
 

@@ -7,7 +7,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from enum import Enum
+from enum import Enum, EnumMeta
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
@@ -131,7 +131,7 @@ class _Found:
         elif inspect.ismethod(value):
             self._value(f"{name} self", value.__self__)
             self._value(name, value.__func__)
-        elif inspect.isroutine(value) or hasattr(value, "py_func"):
+        elif (inspect.isroutine(value) and hasattr(value, "__qualname__")) or hasattr(value, "py_func"):
             self._defined(name, value)
         else:
             content = Content(value)
@@ -204,6 +204,8 @@ class _Found:
             self._put(f"class {name}", text.text)
             home = module_of(cls)
             self._named(text.text, inside, {} if home is None or own_file(home) is not None else vars(home))
+        if type(cls) not in (type, EnumMeta):
+            self._value(f"{name} class", type(cls))
         for attribute, value in _attributes(cls):
             self._value(f"{name}.{attribute}", value)
 

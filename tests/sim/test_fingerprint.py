@@ -174,6 +174,11 @@ TOLD_APART = {
         "@dataclass\nclass Rule:\n    n: int\n    def size(self): return self.n * 3\nR = [Rule(5)]",
         "R[0].size()",
     ),
+    "the class of a class": (
+        "class Made(type): n = 5\nclass C(metaclass=Made): pass",
+        "class Made(type): n = 6\nclass C(metaclass=Made): pass",
+        "C.n",
+    ),
     "how a field begins": (
         "N = 5\n@dataclass\nclass Rule:\n    n: list = field(default_factory=lambda: [N])",
         "N = 6\n@dataclass\nclass Rule:\n    n: list = field(default_factory=lambda: [N])",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import linecache
+import os
 import shutil
+import subprocess
 import sys
 import types
 from dataclasses import dataclass
@@ -29,17 +31,24 @@ class Sized(cift.Strategy):
 
 
 def of_a_cell(text: str, *, kept: bool = True, **globals_: object) -> type:
-    """The class that a cell ends with, in a module without a file, as a kernel has it.
+    """The class that a cell ends with."""
+    return of_cells([text], kept=kept, **globals_)
+
+
+def of_cells(texts: list[str], *, kept: bool = True, **globals_: object) -> type:
+    """The class that some cells end with, in a module without a file, as a kernel has it.
 
     A kernel keeps the lines of a cell under the name that it compiles it with; the prompt of Python does not.
     """
     module = types.ModuleType("cell_of_a_notebook")
     sys.modules[module.__name__] = module
     vars(module).update(globals_)
-    linecache.cache.pop("<cell 1>", None)
-    if kept:
-        linecache.cache["<cell 1>"] = (len(text), None, text.splitlines(keepends=True), "<cell 1>")
-    exec(compile(text, "<cell 1>", "exec"), vars(module))
+    for number, text in enumerate(texts, 1):
+        name = f"<cell {number}>"
+        linecache.cache.pop(name, None)
+        if kept:
+            linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+        exec(compile(text, name, "exec"), vars(module))
     strategy = vars(module)["Sized"]
     assert isinstance(strategy, type)
     return strategy
@@ -133,6 +142,176 @@ def test_what_a_class_reaches_counts(cell: str, kept: bool) -> None:
 
     assert hashed(5) == hashed(5)
     assert hashed(5) != hashed(6)
+
+
+TOLD_APART = {
+    "an alias of Python's": ("pick = max", "pick = min", "pick(1, 2)"),
+    "an alias of the package's": (
+        "from cift.indicators import EMA as A",
+        "from cift.indicators import SMA as A",
+        "A(10).lookback",
+    ),
+    "an alias of a module": ("import math as m", "import numpy as m", "m.sqrt(4)"),
+    "an alias of a function": (
+        "def f(): return 1\ndef g(): return 2\npick = f",
+        "def f(): return 1\ndef g(): return 2\npick = g",
+        "pick() + f() + g()",
+    ),
+    "a function handed on": (
+        "def with_(f): return lambda: f(1, 2)\na = with_(max)",
+        "def with_(f): return lambda: f(1, 2)\na = with_(min)",
+        "a()",
+    ),
+    "an old default": ("N = 5\ndef amount(n=N): return n\nN = 6", "N = 6\ndef amount(n=N): return n", "amount()"),
+    "an old default of a keyword": (
+        "N = 5\ndef amount(*, n=N): return n\nN = 6",
+        "N = 6\ndef amount(*, n=N): return n",
+        "amount()",
+    ),
+    "an attribute of a function": ("def f(): return f.n\nf.n = 5", "def f(): return f.n\nf.n = 6", "f()"),
+    "the class of an item": (
+        "@dataclass\nclass Rule:\n    n: int\n    def size(self): return self.n * 2\nR = [Rule(5)]",
+        "@dataclass\nclass Rule:\n    n: int\n    def size(self): return self.n * 3\nR = [Rule(5)]",
+        "R[0].size()",
+    ),
+    "the class of a class": (
+        "class Made(type): n = 5\nclass C(metaclass=Made): pass",
+        "class Made(type): n = 6\nclass C(metaclass=Made): pass",
+        "C.n",
+    ),
+    "how a field begins": (
+        "N = 5\n@dataclass\nclass Rule:\n    n: list = field(default_factory=lambda: [N])",
+        "N = 6\n@dataclass\nclass Rule:\n    n: list = field(default_factory=lambda: [N])",
+        "Rule().n[0]",
+    ),
+    "a module and a value of one name": ("config = {'a': 5}\nimport json", "config = {'a': 6}\nimport json", "config['a']"),
+    "a guarded call": (
+        "def f():\n    try: a(); b()\n    except KeyError: return 1",
+        "def f():\n    a()\n    try: b()\n    except KeyError: return 1",
+        "f()",
+    ),
+}
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["cell", "prompt"])
+@pytest.mark.parametrize(("one", "other", "amount"), TOLD_APART.values(), ids=TOLD_APART)
+def test_what_a_name_stands_for_counts(one: str, other: str, amount: str, kept: bool) -> None:
+    def hashed(before: str) -> str:
+        head = "from dataclasses import dataclass, field\nfrom cift import Strategy\n"
+        body = f"class Sized(Strategy):\n    def on_start(self): self.buy({amount})\n"
+        return code_hash(of_cells([head, before + "\n", body], kept=kept))
+
+    assert hashed(one) == hashed(one)
+    assert hashed(one) != hashed(other)
+
+
+CLASSES = {
+    "a class over its base": ["class Sized(Strategy): pass\n", "class Sized(Sized):\n    def on_start(self): self.buy(N)\n"],
+    "a base under its class": ["class Sized(Strategy):\n    def on_start(self): self.buy(N)\n", "class Sized(Sized): pass\n"],
+    "a method set later": [
+        "class Sized(Strategy):\n    def on_stop(self): pass\n",
+        "def on_start(self): self.buy(N)\nSized.on_start = on_start\n",
+    ],
+    "a state": ["class Sized(Strategy):\n    n: int = state(N)\n    def on_start(self): self.buy(self.n)\n"],
+    "a state in a class without methods": [
+        "class Base(Strategy):\n    n: int = state(5)\n    def on_start(self): self.buy(self.n)\n",
+        "class Sized(Base):\n    n: int = state(N)\n",
+    ],
+    "an old default of a method": ["class Sized(Strategy):\n    def on_start(self, n=N): self.buy(n)\n"],
+    "a setter": [
+        "class Sized(Strategy):\n    @property\n    def x(self): return 1\n    @x.setter\n    def x(self, v): self.buy(N)\n"
+        "    def on_start(self): self.x = 1\n"
+    ],
+}
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["written", "changed later"])
+@pytest.mark.parametrize("kept", [True, False], ids=["cell", "prompt"])
+@pytest.mark.parametrize("cells", CLASSES.values(), ids=CLASSES)
+def test_what_a_class_is_counts(cells: list[str], kept: bool, late: bool) -> None:
+    def hashed(n: int) -> str:
+        head = "from cift import Strategy, state\n"
+        written = cells if late else [cell.replace("N", str(n)) for cell in cells]
+        return code_hash(of_cells([head, *written], kept=kept, N=n))
+
+    assert hashed(5) == hashed(5)
+    assert hashed(5) != hashed(6)
+
+
+def test_a_default_is_the_value_of_its_time() -> None:
+    cell = (
+        "from cift import Strategy, state\nclass Sized(Strategy):\n    n: int = state(N)\n    def on_start(self, m=N): pass\n"
+    )
+    old = of_cells([cell, "N = 6\n"], N=5)
+    new = of_cells([cell], N=6)
+    assert code_hash(old) != code_hash(new)
+
+
+def test_what_an_object_holds_beside_its_content_cannot_be_told() -> None:
+    class Listed(list[int]):
+        pass
+
+    listed, settings = Listed([5]), Settings(5)
+    assert left_out(sized(listed)) == left_out(sized(settings)) == []
+    listed.more = settings.more = 5  # type: ignore[attr-defined]
+    assert left_out(sized(listed)) == left_out(sized([settings])) == ["AMOUNT"]
+
+
+def test_a_value_with_the_name_of_a_module_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "of_values.py").write_text("def load(n): return n\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    cell = "from of_values import load\nof_values = load(N)\n" + CELL.replace("AMOUNT[0]", "load(of_values)")
+    assert code_hash(of_a_cell(cell, N=5)) != code_hash(of_a_cell(cell, N=6))
+
+
+def test_a_file_has_one_hash_as_a_script_and_imported(tmp_path: Path) -> None:
+    (tmp_path / "around_it.py").write_text("import of_one_hash\ndef twice(f):\n    return lambda self: f(self)\n")
+    (tmp_path / "of_one_hash.py").write_text(
+        "import around_it\nimport cift\nfrom cift.sim.fingerprint import code_hash\n"
+        "def twice(f):\n    return lambda self: f(self)\n"
+        "class Sized(cift.Strategy):\n    @twice\n    def on_start(self): self.buy(5)\n"
+        "print(code_hash(Sized))\n"
+    )
+    runs = [
+        subprocess.run([sys.executable, *how], cwd=tmp_path, env=_environment(), check=True, capture_output=True, text=True)
+        for how in (["of_one_hash.py"], ["-c", "import of_one_hash"])
+    ]
+    hashes = {line for run in runs for line in run.stdout.split()}
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["cell", "prompt"])
+def test_a_hash_does_not_follow_the_hash_seed(kept: bool) -> None:
+    program = (
+        "import linecache, sys, types\n"
+        "text = 'from cift import Strategy\\nS = {chr(97 + n) for n in range(9)}\\nclass Sized(Strategy):\\n'\\\n"
+        "    \"    def on_start(self):\\n        if 'a' in {'a', 'b', 'c', 'd'}: self.buy(len(S))\\n\"\n"
+        f"if {kept}: linecache.cache['<cell>'] = (len(text), None, text.splitlines(keepends=True), '<cell>')\n"
+        "cell = sys.modules['cell'] = types.ModuleType('cell')\n"
+        "exec(compile(text, '<cell>', 'exec'), vars(cell))\n"
+        "from cift.sim.fingerprint import code_hash\nprint(code_hash(cell.Sized))\n"
+    )
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", program], env=_environment(PYTHONHASHSEED=seed), check=True, capture_output=True, text=True
+        ).stdout
+        for seed in "123"
+    }
+    assert len(hashes) == 1
+
+
+def _environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(cift.__file__).parents[1]), **more}
+
+
+def test_a_column_counts_by_its_rows_however_it_was_put_together() -> None:
+    whole = pl.Series(["a", "b", None, "of more than twelve letters"])
+    pieces = pl.concat([whole[:2], whole[2:]], rechunk=False)
+    assert code_hash(sized(pieces)) == code_hash(sized(whole))
+    assert code_hash(sized(pieces.to_frame())) == code_hash(sized(whole.to_frame()))
+    numbers = pl.concat([pl.Series([1, None])[:1], pl.Series([2])], rechunk=False)
+    assert code_hash(sized(numbers)) == code_hash(sized(pl.Series([1, 2])))
+    assert code_hash(sized(pl.Series([0, 2]))) != code_hash(sized(pl.Series([None, 2])))
 
 
 def test_what_a_class_of_a_file_closes_over_counts() -> None:

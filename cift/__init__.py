@@ -10,8 +10,9 @@ result = cift.Backtest(cift.demo_catalog().ticks("DEMO.SIM", "2026-01-05"), EmaC
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cift.strategy import Strategy, param, state
 
@@ -42,6 +43,12 @@ _HOMES = {
 }
 """Where each name lives. They are imported when first used, so that `import cift` stays light."""
 
+_LATER = {
+    "bars": "runs are fed by catalog.ticks(...), cift.quotes(frame) or cift.trades(frame)",
+    "from_signals": "signals are acted on by a Strategy's handlers, or by self.when(condition)",
+}
+"""Names that are planned, and what is supported until then."""
+
 __all__ = [
     "Backtest", "Catalog", "Fees", "Instrument", "Latency", "Result", "Strategy", "Venue", "demo_catalog", "interactive",
     "load", "param", "quotes", "state", "trades",
@@ -50,11 +57,19 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
+    if name in _LATER:
+        return partial(_refuse, name)
     if home is None:
         raise AttributeError(f"module 'cift' has no attribute {name!r}")
     value = getattr(import_module(home), name)
     globals()[name] = value
     return value
+
+
+def _refuse(name: str, *_: object, **__: object) -> NoReturn:
+    from cift.errors import NotSupported
+
+    raise NotSupported(f"cift.{name} comes with a later release; until then {_LATER[name]}")
 
 
 def __dir__() -> list[str]:

@@ -850,3 +850,9 @@ def test_a_thousand_runs_leave_nothing_behind(tmp_path):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_ten_thousand_runs_leave_nothing_behind(tmp_path):
     check_many_runs(10_000, tmp_path)
+
+
+def test_what_comes_later_says_what_is_supported_until_then(ticks):
+    for ask in (cift.bars, cift.from_signals, Backtest(ticks, Cross).check_lookahead):
+        with pytest.raises(NotSupported, match="comes with a later release; until then"):
+            ask()

@@ -34,6 +34,20 @@ def test_the_python_runs_as_pasted_and_prints_what_is_shown(page: str, tmp_path:
             assert normalised(shown.source) == normalised(printed), "`make readme` writes the true output"
 
 
+def test_make_test_shows_about_as_many_tests_as_there_are(page: str, request: pytest.FixtureRequest) -> None:
+    """Its lines are pasted from a run; a run of the whole cannot be started in the midst of one."""
+    collected = request.session.items
+    if len({item.path for item in collected}) < len([*Path(__file__).parent.rglob("test_*.py")]):
+        pytest.skip("only part of the tests is collected")
+    (block,) = [fence for fence in fences(page) if fence.language == "bash" and fence.source == "make test\n"]
+    shown = output_below(page, block)
+    assert shown is not None, "the README shows no output of `make test`"
+    numbers = re.search(r"^(\d+) passed, (\d+) skipped", shown.source, re.MULTILINE)
+    assert numbers is not None, shown.source
+    told = sum(int(number) for number in numbers.groups())
+    assert abs(told - len(collected)) <= len(collected) // 50, f"{told} are shown, {len(collected)} were collected: paste anew"
+
+
 def test_make_demo_prints_what_is_shown(page: str, tmp_path: Path) -> None:
     (block,) = [fence for fence in fences(page) if fence.language == "bash" and fence.source == "make demo\n"]
     shown = output_below(page, block)

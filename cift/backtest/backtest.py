@@ -132,6 +132,17 @@ class Backtest:
                     cause.add_note("The run ended here; what was recorded until then is in the Backtest's .partial")
                 raise cause.with_traceback(cause.__traceback__) from None
 
+    def check_lookahead(self) -> None:
+        """Comes with a later release.
+
+        Raises:
+            NotSupported: always.
+        """
+        raise NotSupported(
+            "check_lookahead() comes with a later release; until then compare a run of the whole view with one of a view that "
+            "ends earlier: up to there their orders must be equal"
+        )
+
     def sweep(
         self,
         *,

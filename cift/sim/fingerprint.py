@@ -34,9 +34,13 @@ _DECIDING = ("domain", "indicators", "sim")
 
 
 def digest_of(parts: Mapping[str, Any]) -> str:
-    """BLAKE2b of plain values in one encoding (sorted JSON), in hex."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.blake2b(text.encode(), digest_size=32).hexdigest()
+    """BLAKE2b of plain values as `encoded` writes them, in hex."""
+    return hashlib.blake2b(encoded(parts).encode(), digest_size=32).hexdigest()
+
+
+def encoded(parts: Mapping[str, Any]) -> str:
+    """Plain values in the one encoding that hashes and journals use: sorted JSON."""
+    return json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
 
 
 class Code(NamedTuple):

@@ -12,7 +12,7 @@ from cift import _sim
 from cift.domain.duration import NANOSECONDS
 from cift.domain.instrument import MONEY_MAX, MONEY_UNITS_MAX, MONEY_UNITS_PER_ONE, Instrument, Number, to_decimal
 from cift.errors import InvalidParameter, NoData, NotSupported
-from cift.sim.fingerprint import Code, code_of, digest_of, engine_hash, left_out
+from cift.sim.fingerprint import Code, code_of, encoded, engine_hash, left_out
 from cift.sim.record import RunRecord
 from cift.sim.venue import Venue
 
@@ -181,7 +181,7 @@ def run(spec: RunSpec) -> RunRecord:
     from cift.sim.seat import seat
 
     fingerprint = fingerprint_of(spec)
-    compiled = simulator(spec, header=digest_of(fingerprint))
+    compiled = simulator(spec, header=encoded(fingerprint))
     seated = seat(compiled, spec, _instruments(spec))
     error: BaseException | None = None
     aside = _Aside(spec, compiled, seated)

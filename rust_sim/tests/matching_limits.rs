@@ -22,20 +22,26 @@ use reference::NaiveEngine;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The system's allocator, counting what each thread asks of it.
+/// More than any command may ask for at once: what grows with the book grows in steps.
+const TOO_LARGE: usize = 1 << 20;
+
+/// The system's allocator, noting how often each thread asks it, and the most that it asks for.
 struct Counting;
 
 // SAFETY: every call goes to the system's allocator unchanged; the counter is a plain cell of the calling thread.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        LARGEST.set(LARGEST.get().max(layout.size()));
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        LARGEST.set(LARGEST.get().max(size));
         unsafe { System.realloc(old, layout, size) }
     }
 
@@ -247,21 +253,24 @@ fn a_million_orders_stand_on_one_level() {
     let mut engine = MatchingEngine::new();
     let mut tally = Tally::default();
     let mut most = 0;
+    LARGEST.set(0);
     for id in 0..N {
         let before = ALLOCATIONS.get();
         send(&mut engine, new(limit(id, Side::Sell, 100, 1)), &mut tally);
         most = most.max(ALLOCATIONS.get() - before);
     }
     assert!(most <= 8, "one command allocated {most} times");
+    assert!(LARGEST.get() < TOO_LARGE, "one command asked for {} bytes", LARGEST.get());
     assert_eq!(tally.events, 2 * N);
     let last = engine.book().ahead_of(OrderId(N - 1), Family::Order);
     assert_eq!(last, Some(Lots(N as i64 - 1)));
-    // A cancel in the middle of the queue and one at each end say one thing each and allocate nothing of size.
+    // A cancel in the middle of the queue and one at each end say one thing each, and ask for no memory.
     for id in [N / 2, 0, N - 1] {
         let cancel = Input::Order(OrderInput::Cancel { id: OrderId(id), owner: OwnerId(0) });
         let mut tally = Tally::default();
+        let before = ALLOCATIONS.get();
         send(&mut engine, cancel, &mut tally);
-        assert_eq!(tally.events, 1);
+        assert_eq!((tally.events, ALLOCATIONS.get()), (1, before));
     }
     let mut sweep = Tally::default();
     send(&mut engine, new(limit(N, Side::Buy, 100, N as i64)), &mut sweep);
@@ -277,6 +286,7 @@ fn a_million_levels_stand_side_by_side_or_far_apart() {
         let mut engine = MatchingEngine::new();
         let mut tally = Tally::default();
         let mut most = 0;
+        LARGEST.set(0);
         for n in 0..N {
             // From the middle outwards and back, so that new levels come in front of, between and behind the others.
             let price = gap * ((n * 611_953) % N);
@@ -285,6 +295,7 @@ fn a_million_levels_stand_side_by_side_or_far_apart() {
             most = most.max(ALLOCATIONS.get() - before);
         }
         assert!(most <= 16, "one command allocated {most} times");
+        assert!(LARGEST.get() < TOO_LARGE, "one command asked for {} bytes", LARGEST.get());
         assert_eq!(engine.book().levels(Side::Sell) as i64, N);
         assert!(engine.book().depth(Side::Sell).map(|level| level.price.0).eq((0..N).map(|n| n * gap)));
         let mut sweep = Tally::default();

@@ -52,15 +52,21 @@ def with_strategy(run: Any, lines: list[Any] | None = None) -> Any:
     return run
 
 
-def to_the_end(run: Any) -> Any:
-    """The run after its data, where it still works."""
+def run_out(run: Any) -> Any:
+    """Gives a run its data, and ends it."""
     run.push_quotes(0, *quotes())
     run.push_trades(1, *trades())
-    run.end_source(0)
-    run.end_source(1)
+    for source in (0, 1):
+        run.end_source(source)
     while run.advance() is not None:
         pass
     run.finish()
+    return run
+
+
+def to_the_end(run: Any) -> Any:
+    """The run after its data, where it still works."""
+    run_out(run)
     assert run.rows_delivered() == [3, 3]
     assert list(run.equity()["equity"]) == [1e6] * len(run.equity()["ts"])
     return run
@@ -171,6 +177,20 @@ def test_what_fits_nothing_is_refused(call: Callable[[Any], Any], error: type[Ci
 def test_values_without_a_strategy_are_refused() -> None:
     with pytest.raises(InvalidParameter, match="line 0 does not exist: the run has 0"):
         _sim.Run(**spec()).set_values(0, np.zeros(3))
+
+
+def test_the_commands_of_a_journal_alone_give_the_same_run_again() -> None:
+    first = _sim.Run(**spec())
+    handle = first.handles()[0]
+    first.set_strategy({"on_start": lambda: handle.buy(1)}, [], [], first.handles())
+    run_out(first)
+    again = _sim.Run(**spec())
+    again.set_replay(first.journal())
+    run_out(again)
+    assert len(first.fills()["ts"]) == 1
+    assert again.digest == first.digest
+    assert again.journal() == first.journal()
+    assert run_out(_sim.Run(**spec())).digest != first.digest
 
 
 def test_a_journal_of_more_instruments_is_refused() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cift.cli.output import print_json
-from cift.errors import CatalogError, CorruptData
+from cift.errors import CatalogError, CorruptData, InvalidParameter
 
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
@@ -21,6 +21,19 @@ def _opened(path: Path) -> Catalog:
     if not path.expanduser().is_dir():
         raise CatalogError(f"there is no catalog at {path}; `cift data import` makes one")
     return Catalog(path)
+
+
+def parse_policies(texts: Sequence[str] | None) -> dict[str, str]:
+    """The choices of `--policy KIND=POLICY`.
+
+    Raises:
+        InvalidParameter: where one is written otherwise.
+    """
+    pairs = [text.partition("=") for text in texts or ()]
+    wrong = [kind for kind, equals, policy in pairs if not (kind and equals and policy)]
+    if wrong:
+        raise InvalidParameter(f"--policy {wrong[0]} is not KIND=POLICY; write for example --policy locked_quote=pass")
+    return {kind: policy for kind, _, policy in pairs}
 
 
 def imported(path: Path, import_into: Callable[[Catalog], ImportReport], as_json: bool) -> None:

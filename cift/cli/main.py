@@ -30,6 +30,9 @@ data_app.add_typer(import_app, name="import")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with documented keys (docs/cli.md).")]
 CatalogPath = Annotated[Path, typer.Argument(metavar="CATALOG", help="Folder of the catalog.")]
+Policies = Annotated[
+    list[str] | None, typer.Option(metavar="KIND=POLICY", help="What becomes of one kind of bad row: locked_quote=pass.")
+]
 To = Annotated[Path, typer.Option("--to", metavar="CATALOG", help="Folder of the catalog; it is made if need be.")]
 
 
@@ -165,13 +168,15 @@ def import_lobster_command(
     tick_size: Annotated[str, typer.Option(help="The finest step of orders.")] = "0.01",
     price_increment: Annotated[str | None, typer.Option(help="The grid of displayed orders, where coarser.")] = None,
     lot_size: Annotated[str, typer.Option(help="The finest step of sizes.")] = "1",
+    policy: Policies = None,
     as_json: Json = False,
 ) -> None:
     """Import one day of LOBSTER messages."""
-    from cift.cli.data import imported
+    from cift.cli.data import imported, parse_policies
     from cift.data.importers import import_lobster
 
     steps: dict[str, Any] = {"tick_size": tick_size, "price_increment": price_increment, "lot_size": lot_size}
+    steps["policies"] = parse_policies(policy)
     imported(to, lambda catalog: import_lobster(catalog, messages, orderbook, symbol=symbol, date=date, **steps), as_json)
 
 
@@ -183,13 +188,14 @@ def import_bitstamp_command(
     symbol: Annotated[str, typer.Option(help="What to store it as.")] = "BTCUSD.BITSTAMP",
     tick_size: Annotated[str, typer.Option(help="The step of prices.")] = "0.01",
     lot_size: Annotated[str, typer.Option(help="The step of amounts.")] = "0.00000001",
+    policy: Policies = None,
     as_json: Json = False,
 ) -> None:
     """Import a log of Bitstamp's order feed."""
-    from cift.cli.data import imported
+    from cift.cli.data import imported, parse_policies
     from cift.data.importers import import_bitstamp
 
-    steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size}
+    steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size, "policies": parse_policies(policy)}
     imported(to, lambda catalog: import_bitstamp(catalog, log, symbol=symbol, **steps), as_json)
 
 

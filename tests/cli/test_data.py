@@ -68,6 +68,17 @@ def test_a_lobster_file_is_imported(call, tmp_path):
     assert cift.Catalog(tmp_path / "other").symbols() == []
 
 
+def test_what_becomes_of_a_kind_of_bad_row_can_be_chosen(call, tmp_path):
+    messages = tmp_path / "ABC_2012-06-21_message.csv"
+    messages.write_text(MESSAGES)
+    command = ("data", "import", "lobster", messages, "--symbol", "ABC.XNAS", "--to")
+    assert call(*command, tmp_path / "one", "--policy", "price_jump=pass", "--policy", "locked_quote=flag").code == 0
+    for given, told in (("price_jump", "is not KIND=POLICY"), ("bad=pass", "the kinds are nan,"), ("nan=pass", "nan may be")):
+        answer = call(*command, tmp_path / "three", "--policy", given)
+        assert answer.code == 2
+        assert told in answer.err
+
+
 def test_a_bitstamp_log_that_is_none_is_refused(call, tmp_path):
     log = tmp_path / "x.log"
     log.write_text("hello\n")

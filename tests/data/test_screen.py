@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cift.data import screen
 from cift.data.catalog import Catalog
 from cift.data.columns import RawColumns
 from cift.data.frames import quotes as quotes_view
@@ -90,6 +92,13 @@ REJECTED = [
     ("time_unit", "trades", {"ts_event": START_NS // 10**6}, DataError, "looks like milliseconds"),
     ("time_unit", "trades", {"ts_event": START_NS // 10**9}, DataError, "looks like seconds"),
 ]
+
+
+def test_the_documentation_lists_every_kind_as_the_screen_does():
+    page = (Path(__file__).parents[2] / "docs" / "data-integrity.md").read_text(encoding="utf-8")
+    table = [line for line in (screen.__doc__ or "").splitlines() if line.startswith("| ")]
+    assert [line.split(" | ")[0][2:] for line in table[1:] if "---" not in line] == [*POLICIES]
+    assert "\n".join(line for line in page.splitlines() if line.startswith("| ") and line in table) == "\n".join(table)
 
 
 @pytest.mark.parametrize(("kind", "schema", "values", "error", "message"), REJECTED)

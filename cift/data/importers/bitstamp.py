@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -101,6 +101,7 @@ def import_bitstamp(
     symbol: str = "BTCUSD.BITSTAMP",
     tick_size: Number = "0.01",
     lot_size: Number = "0.00000001",
+    policies: Mapping[str, str] | None = None,
 ) -> ImportReport:
     """Imports a log of the order feed as `mbo`; the file may end in .xz, .gz or .zst.
 
@@ -110,6 +111,7 @@ def import_bitstamp(
         symbol: what to store it as.
         tick_size: the step of prices.
         lot_size: the step of amounts.
+        policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit.
 
     Returns:
         The report; `counts` has the messages by kind and every policy that acted; `books_reproduced` counts the pushed
@@ -126,7 +128,7 @@ def import_bitstamp(
     instrument = Instrument(symbol, tick_size=tick_size, lot_size=lot_size)  # type: ignore[arg-type]
     replay = _Replay(path.name, instrument)
     with catalog.writer() as writer:
-        screen = Screen("mbo", instrument, path.name, replay.tally, venue_counts=False)
+        screen = Screen("mbo", instrument, path.name, replay.tally, policies, venue_counts=False)
         writer.add("mbo", symbol, (screen.check(batch, batch["venue_seq"]) for batch in replay.batches(lines(path))))
         screen.finish()
         if not writer.staged:

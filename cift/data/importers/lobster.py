@@ -30,7 +30,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -104,6 +104,7 @@ def import_lobster(
     lot_size: Number = 1,
     calendar: str = "XNYS",
     phantoms: Iterable[Phantom | tuple[int, str, Number, int]] = (),
+    policies: Mapping[str, str] | None = None,
 ) -> ImportReport:
     """Imports one day of LOBSTER messages as `mbo`; files may end in .zst, .gz or .xz.
 
@@ -118,6 +119,7 @@ def import_lobster(
         lot_size: the finest step of sizes.
         calendar: the instrument's calendar.
         phantoms: orders known to be gone, see `Phantom`.
+        policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit.
 
     Returns:
         The report; `counts` has the messages by type and every policy that acted.
@@ -135,7 +137,7 @@ def import_lobster(
     seed = None if orderbook_file is None else _first_row(Path(orderbook_file))
     replay = _Replay(path.name, _midnight_ns(path, date), instrument, seed, _by_row(phantoms))
     with catalog.writer() as writer:
-        screen = Screen("mbo", instrument, path.name, replay.tally, venue_counts=False)
+        screen = Screen("mbo", instrument, path.name, replay.tally, policies, venue_counts=False)
         writer.add("mbo", symbol, (screen.check(batch, batch["venue_seq"]) for batch in replay.batches(lines(path))))
         screen.finish()
         if not writer.staged:

@@ -385,8 +385,8 @@ impl Table {
         self.crowded != NONE
     }
 
-    /// Splits the crowded page in two: its orders get other slots. Each is copied, and `moved` is told its old slot and its
-    /// new one.
+    /// Splits the crowded page in two: half of its orders get other slots. Each is copied, and `moved` is told its old slot
+    /// and its new one.
     pub(crate) fn split(&mut self, mut moved: impl FnMut(&mut Self, u32, u32)) {
         let old = std::mem::replace(&mut self.crowded, NONE);
         let Some(page) = self.pages.get(old as usize) else { return };
@@ -399,10 +399,9 @@ impl Table {
             self.directory.extend_from_within(..);
             self.mask = self.directory.len() - 1;
         }
-        for bits in [bits, bits | bit] {
-            let new = self.take_page(Some(Shared { bits, count: count + 1 }));
-            self.directory.iter_mut().skip(bits).step_by(bit << 1).for_each(|page| *page = new);
-        }
+        self.pages[old as usize].shared = Some(Shared { bits, count: count + 1 });
+        let new = self.take_page(Some(Shared { bits: bits | bit, count: count + 1 }));
+        self.directory.iter_mut().skip(bits | bit).step_by(bit << 1).for_each(|page| *page = new);
         for place in 0..SLOTS {
             if !self.pages[old as usize].is_used(place) {
                 continue;
@@ -411,14 +410,16 @@ impl Table {
             let node = *self.at(from);
             let (id, family) = node.name();
             let hash = Hash::of(id, family);
-            let new = self.page_of(hash);
-            // Neither half can hold more than the whole did.
+            if hash.directory() & bit == 0 {
+                continue;
+            }
+            // The new page holds no more than the old one did.
             let Some((to, _)) = self.pages[new as usize].put(hash) else { continue };
+            self.pages[old as usize].free(hash, place);
             let to = new << SLOT_BITS | to as u32;
             *self.at_mut(to) = node;
             moved(self, from, to);
         }
-        self.spare.push(old);
     }
 }
 

@@ -73,6 +73,10 @@ class LookAhead:
         )
         self._runners = [_runner(line, instruments[line.symbol]) for line in self._lines]
         self._conditions = [condition for condition, _ in conditions]
+        clock_of = dict(zip(self._lines, self._clocks, strict=True))
+        self._reads: list[dict[Line, Clock]] = [
+            {line: clock_of[line] for line in condition.lines} for condition in self._conditions
+        ]
         self._carries: list[Any] = [condition.start for condition in self._conditions]
         self._truths = [False] * len(self._conditions)
         self._last_values: dict[Line, float] = dict.fromkeys(self._lines, float("nan"))
@@ -85,6 +89,8 @@ class LookAhead:
     def advance(self) -> None:
         """Computes what is settled by the rows pushed so far, and hands values and edges to the simulator."""
         clocks: dict[Clock, Mapping[str, Any]] = dict(zip(self._seen, self._run.look_ahead(), strict=True))
+        if not any(len(column) for clock in clocks.values() for column in clock.values()):
+            return
         values: dict[Line, np.ndarray[Any, Any]] = {}
         for at, (line, clock, runner) in enumerate(zip(self._lines, self._clocks, self._runners, strict=True)):
             values[line] = runner.run(columns_of(clocks[clock], line.on))
@@ -105,13 +111,12 @@ class LookAhead:
         values: Mapping[Line, np.ndarray[Any, Any]],
     ) -> list[tuple[int, np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
         """Sources and rows at which a condition turns true."""
-        lines: list[Line] = list(condition.lines)
-        clock_of = dict(zip(self._lines, self._clocks, strict=True))
-        needed = sorted({clock_of[line] for line in lines})
+        reads = self._reads[number]
+        needed = sorted(set(reads.values()))
         if len(needed) == 1:
             clock = clocks[needed[0]]
             source, row = clock["source"], clock["row"]
-            aligned = {line: values[line] for line in lines}
+            aligned = {line: values[line] for line in reads}
         else:
             order = np.concatenate([clocks[name]["order"] for name in needed])
             ranks = np.argsort(order, kind="stable")
@@ -119,7 +124,8 @@ class LookAhead:
             row = np.concatenate([clocks[name]["row"] for name in needed])[ranks]
             merged = order[ranks]
             aligned = {
-                line: _forward(clocks[clock_of[line]]["order"], values[line], merged, self._last_values[line]) for line in lines
+                line: _forward(clocks[clock]["order"], values[line], merged, self._last_values[line])
+                for line, clock in reads.items()
             }
         if len(row) == 0:
             return []

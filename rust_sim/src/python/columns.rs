@@ -10,9 +10,7 @@ use super::side::PySide;
 use super::words::{end_text, liquidity_text, reason_text, status_text, tif_text};
 use crate::instrument::Instrument;
 use crate::kernel::Fill;
-use crate::market::{Print, Touch};
 use crate::order::Order;
-use crate::simulation::{Observation, Observed};
 use crate::stats::{Leg, Pairing, RoundTrip};
 use crate::types::{Lots, Nanos};
 
@@ -54,135 +52,6 @@ fn or_nan(value: Option<f64>) -> f64 {
 
 fn time(ts: Option<Nanos>) -> i64 {
     ts.map_or(NO_TIME, |ts| ts.0)
-}
-
-/// What an indicator may read of a row.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Field {
-    BidPrice,
-    BidSize,
-    AskPrice,
-    AskSize,
-    Mid,
-    Spread,
-    Price,
-    Size,
-}
-
-const FIELDS: [(&str, Field); 8] = [
-    ("bid_price", Field::BidPrice),
-    ("bid_size", Field::BidSize),
-    ("ask_price", Field::AskPrice),
-    ("ask_size", Field::AskSize),
-    ("mid", Field::Mid),
-    ("spread", Field::Spread),
-    ("price", Field::Price),
-    ("size", Field::Size),
-];
-
-impl Field {
-    #[inline]
-    fn of_touch(self, instrument: &Instrument, bid: Touch, ask: Touch) -> f64 {
-        let (tick, lot) = (instrument.tick, instrument.lot);
-        let price = |touch: Touch| touch.map_or(f64::NAN, |(price, _)| tick.value(price.0));
-        let size = |touch: Touch| touch.map_or(0.0, |(_, qty)| lot.value(qty.0));
-        let both = bid.zip(ask).map(|(bid, ask)| (bid.0.0, ask.0.0));
-        match self {
-            Field::BidPrice => price(bid),
-            Field::BidSize => size(bid),
-            Field::AskPrice => price(ask),
-            Field::AskSize => size(ask),
-            Field::Mid => or_nan(both.map(|(bid, ask)| half_ticks(tick, bid + ask))),
-            Field::Spread => or_nan(both.map(|(bid, ask)| tick.value(ask - bid))),
-            Field::Price | Field::Size => f64::NAN,
-        }
-    }
-
-    #[inline]
-    fn of_print(self, instrument: &Instrument, print: &Print) -> f64 {
-        match self {
-            Field::Price => instrument.tick.value_past(print.price.0, print.past_nano),
-            Field::Size => instrument.lot.value(print.qty.0),
-            _ => f64::NAN,
-        }
-    }
-}
-
-/// What indicators read of one instrument: of its best prices, or of its prints. Its columns hold the rows that were
-/// looked at last.
-pub(crate) struct Clock {
-    pub(crate) instrument: u16,
-    pub(crate) on_prints: bool,
-    columns: Vec<(&'static str, Field, Vec<f64>)>,
-    /// Where the rows stand in their source, and in the common order of arrivals; None where nobody asks.
-    places: Option<(Vec<u16>, Vec<u64>)>,
-    order: Option<Vec<i64>>,
-}
-
-impl Clock {
-    /// A clock of the named columns; None where a name is not known.
-    pub(crate) fn new(instrument: u16, on_prints: bool, names: &[String], places: bool, order: bool) -> Option<Self> {
-        let column = |wanted: &String| {
-            FIELDS.iter().find(|(name, _)| name == wanted).map(|&(name, field)| (name, field, Vec::new()))
-        };
-        Some(Clock {
-            instrument,
-            on_prints,
-            columns: names.iter().map(column).collect::<Option<_>>()?,
-            places: places.then(Default::default),
-            order: order.then(Vec::new),
-        })
-    }
-
-    /// Makes room for rows to come.
-    pub(crate) fn reserve(&mut self, rows: usize) {
-        self.columns.iter_mut().for_each(|(_, _, values)| values.reserve_exact(rows));
-        if let Some((sources, numbers)) = &mut self.places {
-            sources.reserve_exact(rows);
-            numbers.reserve_exact(rows);
-        }
-    }
-
-    /// Notes what was seen, where it is for this clock.
-    #[inline]
-    pub(crate) fn push(&mut self, instrument: &Instrument, seen: &Observed, order: i64) {
-        match (seen.what, self.on_prints) {
-            (Observation::Touch(bid, ask), false) => {
-                for (_, field, values) in &mut self.columns {
-                    values.push(field.of_touch(instrument, bid, ask));
-                }
-            }
-            (Observation::Print(print), true) => {
-                for (_, field, values) in &mut self.columns {
-                    values.push(field.of_print(instrument, &print));
-                }
-            }
-            _ => return,
-        }
-        if let Some((sources, numbers)) = &mut self.places {
-            sources.push(seen.source);
-            numbers.push(seen.row);
-        }
-        if let Some(orders) = &mut self.order {
-            orders.push(order);
-        }
-    }
-
-    /// Hands out what was noted, and begins anew.
-    pub(crate) fn take<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let dict = PyDict::new(py);
-        for (name, _, values) in &mut self.columns {
-            dict.set_item(*name, PyArray1::from_vec(py, std::mem::take(values)))?;
-        }
-        if let Some((sources, numbers)) = &mut self.places {
-            dict.set_item("source", PyArray1::from_vec(py, std::mem::take(sources)))?;
-            dict.set_item("row", PyArray1::from_vec(py, std::mem::take(numbers)))?;
-        }
-        if let Some(orders) = &mut self.order {
-            dict.set_item("order", PyArray1::from_vec(py, std::mem::take(orders)))?;
-        }
-        Ok(dict)
-    }
 }
 
 pub(crate) fn fills_columns<'py>(

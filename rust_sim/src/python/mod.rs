@@ -2,6 +2,7 @@
 
 mod cell;
 mod checks;
+mod clock;
 mod columns;
 mod core;
 mod desk;

@@ -8,7 +8,8 @@ use pyo3::types::{PyBytes, PyDict};
 
 use super::cell::{Cell, Line};
 use super::checks::{self, Number};
-use super::columns::{Clock, array, fills_columns, orders_columns, pair_fills, symbols, trades_columns};
+use super::clock::Clock;
+use super::columns::{array, fills_columns, orders_columns, pair_fills, symbols, trades_columns};
 use super::desk::{Handle, Shared, half_ticks, money};
 use super::dispatch::{Handlers, PyStrategy};
 use super::errors::raise;
@@ -302,8 +303,9 @@ impl Run {
         order: bool,
     ) -> PyResult<()> {
         let unknown = |names: &[String]| raise(py, "UnknownName", format!("no column of {names:?} may be looked at"));
-        let make = |(instrument, on_prints, names): &(u16, bool, Vec<String>)| {
-            Clock::new(*instrument, *on_prints, names, places, order).ok_or_else(|| unknown(names))
+        let make = |(number, on_prints, names): &(u16, bool, Vec<String>)| {
+            let instrument = (*number, self.instruments[*number as usize]);
+            Clock::new(instrument, *on_prints, names, places, order).ok_or_else(|| unknown(names))
         };
         for clock in &clocks {
             checks::place(py, "instrument", clock.0, self.instruments.len())?;
@@ -408,14 +410,12 @@ impl Run {
     /// What will reach the strategy, as far as the rows pushed so far settle it: for each clock of `look_at` a dict of
     /// columns. `source` and `row` are there with `places`, `order` with `order`.
     fn look_ahead<'py>(&mut self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        let Run { clocks, simulation, instruments, .. } = self;
+        let Run { clocks, simulation, .. } = self;
         let unseen = simulation.unseen();
         clocks.iter_mut().for_each(|clock| clock.reserve(unseen));
         let mut order = 0;
         simulation.look_ahead(|seen| {
-            for clock in clocks.iter_mut().filter(|clock| clock.instrument == seen.instrument) {
-                clock.push(&instruments[seen.instrument as usize], &seen, order);
-            }
+            clocks.iter_mut().for_each(|clock| clock.push(&seen, order));
             order += 1;
         });
         clocks.iter_mut().map(|clock| clock.take(py)).collect()

@@ -32,14 +32,6 @@ impl<T: Copy + Default, const STEP: usize> Arena<T, STEP> {
         slot
     }
 
-    /// Makes a slot addressable that another arena gave out.
-    #[inline]
-    pub(crate) fn reach(&mut self, slot: u32) {
-        while (slot >> Self::SHIFT) as usize >= self.steps.len() {
-            self.grow();
-        }
-    }
-
     #[cold]
     fn grow(&mut self) {
         self.steps.push(Box::new([T::default(); STEP]));

@@ -8,8 +8,9 @@
 //! Seven places share a *bucket*, and their tags a word. A full bucket hands on to the next one of its page, and counts how
 //! many it has handed on, so that a search knows where to stop. Buckets lie in pages of 64. A page that is nearly full is
 //! split in two, by one bit more of the hash (extendible hashing: Fagin, Nievergelt, Pippenger and Strong 1979), so no single
-//! command pays for a large copy. Orders move only then, and only when [`Table::split`] is called: between commands, when nobody holds a slot.
-//! Nothing ever iterates the table in a way that its order could be seen.
+//! command pays for a large copy. Orders move only then, and only when [`Table::split`] is called: between commands, when
+//! nobody holds a slot. Pages are never joined again: a book that was a thousand times larger once stays spread over them
+//! until it is cleared. Nothing ever iterates the table in a way that its order could be seen.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +39,6 @@ const CROWDED: usize = 5;
 const WORTH_A_SPLIT: usize = BUCKETS * WAYS * 5 / 8;
 /// The directory is not doubled beyond this many entries a page: only ids made to collide ask for more.
 const DIRECTORY_PER_PAGE: usize = 16;
-const NONE: u32 = u32::MAX;
 
 /// Buckets that hand on to each other in a ring, and the orders in them.
 #[derive(Clone, Debug)]
@@ -212,8 +212,8 @@ pub(crate) struct Table {
     /// The page of a hash, by as many of its bits as the deepest page shares.
     directory: Vec<u32>,
     mask: usize,
-    /// A page to be split, or NONE.
-    crowded: u32,
+    /// A page to be split.
+    crowded: Option<u32>,
     /// Pages that are not in use.
     spare: Vec<u32>,
     /// Free slots of pages whose orders are not found by a hash.
@@ -228,7 +228,7 @@ impl Table {
             pages: Vec::new(),
             directory: Vec::new(),
             mask: 0,
-            crowded: NONE,
+            crowded: None,
             spare: Vec::new(),
             free: Vec::new(),
             spilled: BTreeMap::new(),
@@ -244,7 +244,7 @@ impl Table {
         self.directory.clear();
         self.free.clear();
         self.spilled.clear();
-        self.crowded = NONE;
+        self.crowded = None;
         let first = self.take_page(Some(Shared { bits: 0, count: 0 }));
         self.directory.push(first);
         self.mask = 0;
@@ -328,7 +328,7 @@ impl Table {
         match self.pages[number as usize].put(hash) {
             Some((place, distance)) => {
                 if distance >= CROWDED {
-                    self.crowded = number;
+                    self.crowded = Some(number);
                 }
                 number << SLOT_BITS | place as u32
             }
@@ -339,7 +339,7 @@ impl Table {
     #[cold]
     #[inline(never)]
     fn take_spilled(&mut self, page: u32, id: OrderId, family: Family) -> u32 {
-        self.crowded = page;
+        self.crowded = Some(page);
         let slot = self.take_unplaced();
         self.spilled.insert((id, family == Family::Order), slot);
         slot
@@ -348,12 +348,11 @@ impl Table {
     /// A slot for an order that nobody will look for.
     #[inline(never)]
     pub(crate) fn take_unplaced(&mut self) -> u32 {
-        if self.free.is_empty() {
-            let page = self.take_page(None);
-            self.free.extend((0..SLOTS as u32).rev().map(|place| page << SLOT_BITS | place));
-        }
-        // There is one: a page of them was just made.
-        self.free.pop().unwrap_or(NONE)
+        self.free.pop().unwrap_or_else(|| {
+            let first = self.take_page(None) << SLOT_BITS;
+            self.free.extend((first + 1..first + SLOTS as u32).rev());
+            first
+        })
     }
 
     /// Gives a slot back. The order's content stays until the slot is taken again.
@@ -382,14 +381,14 @@ impl Table {
     /// Whether [`Table::split`] should be called at the next occasion.
     #[inline]
     pub(crate) fn is_crowded(&self) -> bool {
-        self.crowded != NONE
+        self.crowded.is_some()
     }
 
-    /// Splits the crowded page in two: half of its orders get other slots. Each is copied, and `moved` is told its old slot
-    /// and its new one.
+    /// Splits the crowded page in two, where that is worth it: half of its orders get other slots. Each is copied, and `moved`
+    /// is told its old slot and its new one.
     pub(crate) fn split(&mut self, mut moved: impl FnMut(&mut Self, u32, u32)) {
-        let old = std::mem::replace(&mut self.crowded, NONE);
-        let Some(page) = self.pages.get(old as usize) else { return };
+        let Some(old) = self.crowded.take() else { return };
+        let page = &self.pages[old as usize];
         let Some(Shared { bits, count }) = page.shared.filter(|_| page.orders() >= WORTH_A_SPLIT) else { return };
         let bit = 1 << count;
         if bit == self.directory.len() {
@@ -419,6 +418,8 @@ impl Table {
             let to = new << SLOT_BITS | to as u32;
             *self.at_mut(to) = node;
             moved(self, from, to);
+            // Who remembers the old slot finds no mark of the order there.
+            *self.at_mut(from) = Node::default();
         }
     }
 }
@@ -546,7 +547,7 @@ mod tests {
         let mut table = Table::new();
         ids.iter().for_each(|&id| assert!(table.add(id, Family::Order)));
         // As it is before the next split.
-        table.crowded = 3;
+        table.crowded = Some(3);
         assert!(!table.spilled.is_empty());
         table.clear();
         assert!(!table.is_crowded());

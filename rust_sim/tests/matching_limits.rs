@@ -12,7 +12,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use cift_sim::matching::{
-    Anomaly, CancelReason, Event, FillReason, Input, MatchingEngine, NewOrder, OrderInput, Party, RecordInput,
+    Anomaly, CancelReason, Event, FillReason, Input, MatchingEngine, NewOrder, OrderInput, Party, RecordInput, Refill,
     RejectReason, SelfTrade, Sink, TimeInForce, Trade,
 };
 use cift_sim::types::{Family, Lots, MAX_LOTS, MAX_OWNERS, MAX_TICKS, Nanos, OrderId, OwnerId, Side, Ticks};
@@ -302,6 +302,49 @@ fn a_million_levels_stand_side_by_side_or_far_apart() {
         send(&mut engine, new(NewOrder { limit: None, ..limit(u64::MAX, Side::Buy, 0, 2 * N) }), &mut sweep);
         assert_eq!(sweep.trades as i64, N);
         assert!(engine.book().is_empty());
+    }
+}
+
+/// A recorded order of one lot to sell.
+fn recorded(id: u64, price: i64) -> Input {
+    let (id, price) = (OrderId(id), Ticks(price));
+    Input::Record(RecordInput::Add { id, side: Side::Sell, price, qty: Lots(1), snapshot: false })
+}
+
+#[test]
+fn taking_from_a_million_recorded_orders_asks_for_little_memory() {
+    const N: u64 = 1_000_000;
+    let mut engine = MatchingEngine::new();
+    let mut tally = Tally::default();
+    for id in 0..N {
+        send(&mut engine, recorded(id, 100 + (id % 50) as i64), &mut tally);
+    }
+    LARGEST.set(0);
+    for n in 0..50 {
+        let before = ALLOCATIONS.get();
+        send(&mut engine, new(limit(n, Side::Buy, 100, 1)), &mut tally);
+        let asked = ALLOCATIONS.get() - before;
+        assert!(asked <= 8, "taking one lot allocated {asked} times");
+    }
+    assert_eq!(tally.trades, 50);
+    assert!(LARGEST.get() < TOO_LARGE, "one command asked for {} bytes", LARGEST.get());
+}
+
+#[test]
+fn what_is_taken_is_given_back_once_wherever_its_orders_were_moved_meanwhile() {
+    const N: u64 = 20_000;
+    let mut engine = MatchingEngine::with_refill(Refill::NextEvent);
+    let mut tally = Tally::default();
+    (0..N).for_each(|id| send(&mut engine, recorded(id, 100), &mut tally));
+    for round in 0..2 {
+        let ours = N * 3 * round;
+        send(&mut engine, new(limit(ours, Side::Buy, 100, N as i64)), &mut tally);
+        assert_eq!(tally.trades, N * (round + 1), "round {round}");
+        // The table grows threefold, and so its orders move.
+        (1..2 * N).for_each(|n| send(&mut engine, new(limit(ours + n, Side::Buy, 50, 1)), &mut tally));
+        assert!((0..N).all(|id| engine.taken_of(OrderId(id)) == Lots(1)), "round {round}: all of it is still taken");
+        send(&mut engine, recorded(N * (round + 1), 200), &mut tally);
+        assert!((0..N).all(|id| engine.taken_of(OrderId(id)) == Lots::ZERO), "round {round}: all of it is given back");
     }
 }
 

@@ -1,26 +1,21 @@
 //! What ours took of recorded orders that history goes on showing in full.
 
-use crate::arena::Arena;
 use crate::types::Lots;
 
-/// Sizes are kept in steps of 2 kB.
-const SIZES_PER_STEP: usize = 256;
+/// Slots whose sizes are kept together.
+const STEP: usize = 64;
 
 /// Taken sizes by the slot of the recorded order. The book's mark on the order says whether its entry counts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Taken {
-    sizes: Arena<Lots, SIZES_PER_STEP>,
+    /// Made where a slot is first taken from: slots are spread over the whole table, and few are ever taken from.
+    sizes: Vec<Option<Box<[Lots; STEP]>>>,
     orders: usize,
     /// By side, the rank of the best price that holds a taken order; None after a change, until it is asked for.
     pub(super) front: Option<[i64; 2]>,
-    /// Slots to give back at the next event of the record; kept only where the engine refills.
+    /// Slots to give back at the next event of the record, some of which may have been left since; kept only where the
+    /// engine refills.
     to_give_back: Vec<u32>,
-}
-
-impl Default for Taken {
-    fn default() -> Self {
-        Taken { sizes: Arena::new(), orders: 0, front: None, to_give_back: Vec::new() }
-    }
 }
 
 impl Taken {
@@ -30,18 +25,25 @@ impl Taken {
     }
 
     pub(super) fn of(&self, slot: u32) -> Lots {
-        *self.sizes.at(slot)
+        let step = self.sizes.get(slot as usize / STEP).and_then(Option::as_ref);
+        step.map_or(Lots::ZERO, |sizes| sizes[slot as usize % STEP])
     }
 
     pub(super) fn set(&mut self, slot: u32, qty: Lots) {
-        self.sizes.reach(slot);
-        *self.sizes.at_mut(slot) = qty;
+        let step = slot as usize / STEP;
+        if step >= self.sizes.len() {
+            self.sizes.resize_with(step + 1, Option::default);
+        }
+        self.sizes[step].get_or_insert_with(|| Box::new([Lots::ZERO; STEP]))[slot as usize % STEP] = qty;
     }
 
-    /// An order has another slot now.
+    /// An order that is taken from has another slot now.
     pub(super) fn moved(&mut self, from: u32, to: u32) {
         self.set(to, self.of(from));
-        self.to_give_back.iter_mut().filter(|slot| **slot == from).for_each(|slot| *slot = to);
+        // Where anything is to be given back, all that is taken is. Nothing is taken from the slot that it left.
+        if !self.to_give_back.is_empty() {
+            self.to_give_back.push(to);
+        }
     }
 
     /// One more order, or one less, is taken from.

@@ -229,6 +229,16 @@ pub enum KernelError {
         /// The pair.
         error: InvalidTransition,
     },
+    /// The venue filled more of an order than it had, or made it smaller than what had traded.
+    #[error("order {order}: the venue says that {} of {} lots have traded", filled.0, qty.0)]
+    Overfilled {
+        /// The order.
+        order: OrderId,
+        /// What has traded.
+        filled: Lots,
+        /// Its size.
+        qty: Lots,
+    },
     /// The venue answered for an order that is not open.
     #[error("the venue answered for order {0}, which is not open")]
     UnknownOrder(OrderId),
@@ -589,6 +599,7 @@ impl<S: Storage> Kernel<S> {
             }
             AnswerKind::Fill { price, qty, reason, ahead, mid_half_ticks, .. } => {
                 order.filled.0 += qty.0;
+                check_size(order)?;
                 order.filled_ticks_lots += i128::from(price.0) * i128::from(qty.0);
                 let step = if order.open() == Lots::ZERO { OrderStep::LastFill } else { OrderStep::PartialFill };
                 order.take(step).map_err(transition)?;
@@ -597,8 +608,10 @@ impl<S: Storage> Kernel<S> {
             AnswerKind::Replaced { price, qty } => {
                 order.limit = Some(price);
                 order.qty = qty;
+                check_size(order)?;
                 order.replace_answered();
-                order.take(OrderStep::Replace).map_err(transition)?;
+                let step = if order.open() == Lots::ZERO { OrderStep::LastReplace } else { OrderStep::Replace };
+                order.take(step).map_err(transition)?;
             }
             AnswerKind::ReplaceRejected(_) => {
                 order.replace_answered();
@@ -676,4 +689,10 @@ impl<S: Storage> Kernel<S> {
         self.equity.push(sample);
         Ok(fill)
     }
+}
+
+/// Whether no more of an order has traded than it has.
+fn check_size(order: &Order) -> Result<(), KernelError> {
+    let Order { id, filled, qty, .. } = *order;
+    if filled <= qty { Ok(()) } else { Err(KernelError::Overfilled { order: id, filled, qty }) }
 }

@@ -51,6 +51,8 @@ pub enum OrderStep {
     Cancel = 8,
     /// The venue refused a cancel.
     RejectCancel = 9,
+    /// The venue did a change that leaves nothing open.
+    LastReplace = 10,
 }
 
 /// All states, in order.
@@ -66,7 +68,7 @@ pub const ORDER_STATES: [OrderState; 8] = [
 ];
 
 /// All steps, in order.
-pub const ORDER_STEPS: [OrderStep; 10] = [
+pub const ORDER_STEPS: [OrderStep; 11] = [
     OrderStep::SendReplace,
     OrderStep::SendCancel,
     OrderStep::Accept,
@@ -77,6 +79,7 @@ pub const ORDER_STEPS: [OrderStep; 10] = [
     OrderStep::RejectReplace,
     OrderStep::Cancel,
     OrderStep::RejectCancel,
+    OrderStep::LastReplace,
 ];
 
 /// A step that the state of the order does not allow.
@@ -121,6 +124,7 @@ impl OrderState {
             // Answers to changes.
             (PendingReplace, Step::Replace | Step::RejectReplace) => working,
             (PendingCancel, Step::Replace | Step::RejectReplace) => PendingCancel,
+            (PendingReplace | PendingCancel, Step::LastReplace) => Filled,
             // The end, asked for or not.
             (New | PartiallyFilled | PendingReplace | PendingCancel, Step::Cancel) => Canceled,
             (PendingCancel, Step::RejectCancel) => working,
@@ -219,15 +223,15 @@ mod tests {
 
     /// Every pair of state and step, as text: `.` is a typed error, a letter the state that follows.
     const TABLE: &str = "
-        state            SR SC A  R  PF LF Re RR C  RC
-        PendingNew       N  C  n  X  .  .  .  .  .  .
-        New              R  C  .  .  p  F  .  .  K  .
-        PartiallyFilled  R  C  .  .  p  F  .  .  K  .
-        PendingReplace   R  C  .  .  p  F  n  n  K  .
-        PendingCancel    .  .  C  X  C  F  C  C  K  n
-        Filled           .  .  .  .  .  .  .  F  .  F
-        Canceled         .  .  .  .  .  .  .  K  .  K
-        Rejected         .  .  .  .  .  .  .  X  .  X
+        state            SR SC A  R  PF LF Re RR C  RC LR
+        PendingNew       N  C  n  X  .  .  .  .  .  .  .
+        New              R  C  .  .  p  F  .  .  K  .  .
+        PartiallyFilled  R  C  .  .  p  F  .  .  K  .  .
+        PendingReplace   R  C  .  .  p  F  n  n  K  .  F
+        PendingCancel    .  .  C  X  C  F  C  C  K  n  F
+        Filled           .  .  .  .  .  .  .  F  .  F  .
+        Canceled         .  .  .  .  .  .  .  K  .  K  .
+        Rejected         .  .  .  .  .  .  .  X  .  X  .
     ";
 
     #[test]

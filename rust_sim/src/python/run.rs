@@ -662,7 +662,9 @@ impl Run {
         }
         let class = match error {
             KernelError::Money(_) => "MoneyError",
-            KernelError::Transition { .. } | KernelError::UnknownOrder(_) => "InvalidTransition",
+            KernelError::Transition { .. } | KernelError::Overfilled { .. } | KernelError::UnknownOrder(_) => {
+                "InvalidTransition"
+            }
             KernelError::Halted(_) => "JournalError",
         };
         raise(py, class, error.to_string())

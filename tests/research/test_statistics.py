@@ -1,4 +1,4 @@
-"""The figures against backtesting.py (row U8), hand-written formulas, and published cases."""
+"""The figures against backtesting.py and quantstats (row U8), hand-written formulas, and published cases."""
 
 import copy
 import json
@@ -78,7 +78,7 @@ def of_equity(values, *, step=DAY, fills=ONE_FILL, cash=None, **options) -> Stat
     return statistics(equity=equity_frame(times, values), fills=fills, initial_cash=cash or values[0], **(defaults | options))
 
 
-# ------------------------------------------------------------------ backtesting.py (U8)
+# ------------------------------------------------------------------ backtesting.py and quantstats (U8)
 
 
 def ohlc(days: int, seed: int, business: bool):
@@ -180,6 +180,40 @@ def test_daily_figures_equal_those_of_backtesting_py(calendar, business, seed, d
             assert given == pytest.approx(expected, rel=1e-9, abs=1e-9), label
         compared += 1
     assert compared == len(LABELS) - len(NOT_EQUAL)
+
+
+@pytest.mark.parametrize(("calendar", "business"), [("24/7", False), ("XNYS", True)])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("days", [60, 700])
+def test_daily_figures_equal_those_of_quantstats(calendar, business, seed, days):
+    pandas = pytest.importorskip("pandas")
+    judge = pytest.importorskip("quantstats.stats")
+    frame = ohlc(days, seed, business)
+    run = backtest(frame, finalize=True)
+    figures = ours(run, frame, calendar)
+    returns = run["_equity_curve"]["Equity"].pct_change().dropna()
+    market = frame["Close"].pct_change().dropna()
+    year = 365 if calendar == "24/7" else 252
+    logs = np.log1p(pandas.DataFrame({"ours": returns, "market": market}))
+    expected = {
+        "Return [%]": judge.comp(returns) * 100,
+        # Its growth rate is by periods, ours by periods too under this label, and by the calendar under "CAGR".
+        "Return (Ann.) [%]": judge.cagr(returns, periods=year) * 100,
+        "Max. Drawdown [%]": judge.max_drawdown(returns) * 100,
+        "Calmar Ratio": judge.calmar(returns, periods=year),
+        "Sharpe Ratio (arithmetic)": judge.sharpe(returns, periods=year),
+        # Its numerator is the mean return times the periods, ours the compounded return of a year.
+        "Sortino Ratio": judge.sortino(returns, periods=year) * figures["Return (Ann.) [%]"] / 100 / (returns.mean() * year),
+        # It takes plain returns.
+        "Beta": judge.greeks(logs["ours"], logs["market"], periods=year, prepare_returns=False)["beta"],
+    }
+    for label, figure in expected.items():
+        assert figures[label] == pytest.approx(figure, rel=1e-9, abs=1e-9), label
+    # The deviation is the same; ours compounds it (see docs/statistics.md).
+    deviation = judge.volatility(returns, periods=year) / math.sqrt(year)
+    growth = 1 + figures["Return (Ann.) [%]"] / 100
+    compounded = math.sqrt((deviation**2 + growth ** (2 / year)) ** year - growth**2)
+    assert figures["Volatility (Ann.) [%]"] == pytest.approx(compounded * 100, rel=1e-9)
 
 
 def test_durations_are_exact_where_backtesting_py_rounds_up_to_whole_bars():

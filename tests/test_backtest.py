@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import cift
 from cift.backtest import Backtest, Fees, Result, Venue
@@ -411,6 +413,22 @@ def test_equity_is_cash_and_position_at_the_mark(result):
     mark = result.record.marks["price"][-1]
     assert last["cash"] == pytest.approx(1_000_000 + traded - fees)
     assert last["equity"] == pytest.approx(last["cash"] + position * mark)
+
+
+@given(places=st.sampled_from([2, 5, 9]), digits=st.integers(1, 4_499_999_999_999_999))
+@example(places=2, digits=12_345_678)  # rounding twice makes another float of these
+@example(places=5, digits=4_123_456_789_012_347)
+def test_money_is_shown_as_the_float_of_its_decimal(places, digits):
+    cash = Decimal(digits).scaleb(-places)
+    quotes = pl.DataFrame(
+        {"ts": [1_700_000_000_000_000_000], "bid_price": [9.0], "bid_size": [1.0], "ask_price": [10.0], "ask_size": [1.0]}
+    )
+
+    class Idle(cift.Strategy):
+        """Asks for nothing."""
+
+    run = Backtest(cift.quotes(quotes), Idle, cash=cash).run(progress=False)
+    assert set(run.equity["equity"]) == {float(cash)}
 
 
 def test_the_same_run_twice_is_the_same_run(ticks, result):

@@ -20,9 +20,20 @@ use crate::desk::Desk;
 use crate::instrument::{Instrument, Step};
 use crate::types::Lots;
 
-/// Money units to natural units.
+/// Money units to natural units: the float nearest to the decimal where that has 15 digits and at most 9 places.
 pub(crate) fn money(amount: i128) -> f64 {
-    amount as f64 / 1e18
+    let near = amount as f64 / 1e18;
+    // An amount is no float, so the division above rounds a second time. A number of steps below 2^53 is one.
+    const STEPS: [(f64, i128); 3] = [(1e9, 10_i128.pow(9)), (1e5, 10_i128.pow(13)), (1e2, 10_i128.pow(16))];
+    for (steps_per_one, units_per_step) in STEPS {
+        let guess = i128::from((near * steps_per_one) as i64);
+        let off = (amount - guess * units_per_step) as f64 / units_per_step as f64;
+        let steps = guess + off.round() as i128;
+        if steps.abs() < 1 << 53 && steps * units_per_step == amount {
+            return steps as f64 / steps_per_one;
+        }
+    }
+    near
 }
 
 /// What the handlers of one run share: the desk while a handler runs, and what gives its numbers their names.

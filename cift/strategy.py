@@ -7,6 +7,7 @@ class serves notebook, sweep and live.
 from __future__ import annotations
 
 import difflib
+import inspect
 import numbers
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -173,8 +174,19 @@ class Strategy:
                 raise InvalidParameter(
                     f"{cls.__name__}.{name} cannot be declared: cift.Strategy or Backtest uses that name; choose another"
                 )
-        cls.parameters = {**cls.parameters, **{name: v for name, v in own.items() if isinstance(v, Param)}}
-        cls.states = {**cls.states, **{name: v for name, v in own.items() if isinstance(v, State)}}
+        declared = {
+            name: v for base in reversed(cls.__mro__) for name, v in vars(base).items() if isinstance(v, (Param, State))
+        }
+        for name, declaration in declared.items():
+            found = inspect.getattr_static(cls, name)
+            if found is not declaration:
+                word = "param" if isinstance(declaration, Param) else "state"
+                raise InvalidParameter(
+                    f"{cls.__name__}.{name} is declared with cift.{word} by a base class, so the plain {found!r} would be "
+                    f"ignored; write `{name} = cift.{word}({found!r})`"
+                )
+        cls.parameters = {name: v for name, v in declared.items() if isinstance(v, Param)}
+        cls.states = {name: v for name, v in declared.items() if isinstance(v, State)}
         for name, value in own.items():
             if callable(value) and name.replace("_", "").lower() == "setup" and name != "setup":
                 raise UnknownName(f"{cls.__name__}.{name} would never be called; did you mean 'setup'?")

@@ -92,7 +92,10 @@ class Result(Mapping[str, Any]):
         return self.record.fingerprint
 
     def save(self, path: str | Path) -> Path:
-        """Writes the run to one file; `cift.load(path)` gives it back."""
+        """Writes the run to one file; `cift.load(path)` gives it back.
+
+        Of a parameter that is no plain value (a frame, an array, an object) the file has a text only.
+        """
         from cift.data.runs import save_run
 
         record = self.record
@@ -178,7 +181,7 @@ PLAIN_FIELDS = (
     "strategy", "parameters", "symbols", "level", "start_ns", "end_ns", "calendar", "currency", "cash", "venue", "venue_text",
     "digest", "fingerprint", "inputs", "rows", "anomalies", "notes", "error", "origin",
 )  # fmt: skip
-"""The fields of a record that are saved as JSON."""
+"""The fields of a record that are saved as values; the others are tables and the journal."""
 
 
 def load(path: str | Path) -> Result:
@@ -190,5 +193,4 @@ def load(path: str | Path) -> Result:
     from cift.data.runs import load_run
 
     meta, tables, journal = load_run(path)
-    meta["symbols"], meta["notes"] = tuple(meta["symbols"]), tuple(meta["notes"])
     return Result(RunRecord(**meta, columns=tables, journal=journal))

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cift.config import cache_folder
+from cift.data.values import heard, told
 from cift.errors import CorruptData
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-FORMAT = "cift run 2"
+FORMAT = "cift run 3"
 META = "record.json"
 JOURNAL = "journal.bin"
 DAMAGE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, RuntimeError)
@@ -138,16 +139,17 @@ def save_run(
     tables: Mapping[str, Mapping[str, Any] | pl.DataFrame],
     journal: bytes | mmap.mmap,
 ) -> Path:
-    """Writes a run: plain values as JSON, columns as Arrow files, and the journal.
+    """Writes a run: values as JSON that tells their kinds, columns as Arrow files, and the journal.
 
     Args:
-        meta: plain values. tables: for each table its columns (NumPy arrays or lists of text or None), or a frame of them.
+        meta: values; of one that is not plain a text is kept.
+        tables: for each table its columns (NumPy arrays or lists of text or None), or a frame of them.
     """
     import pyarrow as pa
 
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression=zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr(META, json.dumps({"format": FORMAT, "tables": [*tables], **meta}, sort_keys=True, indent=1))
+        archive.writestr(META, json.dumps(told({"format": FORMAT, "tables": [*tables], **meta}), indent=1))
         for name, columns in tables.items():
             with archive.open(f"{name}.arrow", "w", force_zip64=True) as file:
                 table = _table(columns)
@@ -158,7 +160,7 @@ def save_run(
 
 
 def load_run(path: str | Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]], bytes]:
-    """What `save_run` wrote: plain values, tables of columns, and the journal.
+    """What `save_run` wrote: values, tables of columns, and the journal.
 
     Raises:
         CorruptData: where the file is not a saved run, is cut off, or does not match its checksums.
@@ -169,7 +171,7 @@ def load_run(path: str | Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]
     with Path(path).open("rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                meta = json.loads(archive.read(META))
+                meta = heard(json.loads(archive.read(META)))
                 if meta.pop("format", None) != FORMAT:
                     raise CorruptData(
                         f"{path} is a saved run of another format than {FORMAT!r}; save it again with this release"

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cift.errors import CorruptData
 from cift.sim.fingerprint import digest_of
 from cift.sim.record import RunRecord
 
@@ -189,8 +190,11 @@ def load(path: str | Path) -> Result:
 
     Raises:
         CorruptData: where the file is not a whole saved run.
+        NotSupported: where another release wrote it, in another format.
     """
     from cift.data.runs import load_run
 
     meta, tables, journal = load_run(path)
+    if wrong := sorted(set(meta).symmetric_difference(PLAIN_FIELDS)):
+        raise CorruptData(f"{path} is not a whole saved run: it has or lacks {', '.join(wrong)}; run it again")
     return Result(RunRecord(**meta, columns=tables, journal=journal))

@@ -62,7 +62,7 @@ def verify(path: Path, *, strategy: str | None, data: Path | None, as_json: bool
 
 def _can_be_repeated(saved: RunRecord, path: Path) -> None:
     if not saved.origin:
-        raise InvalidParameter(f"{path} does not say where its strategy and data were; save the run again with this release")
+        raise InvalidParameter(f"{path} does not say where its strategy and data were; run it again with cift.Backtest")
     if saved.error is not None and saved.error.startswith("KeyboardInterrupt"):
         raise InvalidParameter(f"{path} is a run that was interrupted; where it stopped is chance, so it cannot be verified")
 

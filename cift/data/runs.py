@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from cift.config import cache_folder
 from cift.data.values import heard, told
-from cift.errors import CorruptData
+from cift.errors import CiftError, CorruptData, NotSupported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FORMAT = "cift run 3"
 META = "record.json"
 JOURNAL = "journal.bin"
-DAMAGE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, RuntimeError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, ArithmeticError, EOFError, RuntimeError)
 """What reading a damaged archive raises."""
 
 
@@ -164,6 +164,7 @@ def load_run(path: str | Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]
 
     Raises:
         CorruptData: where the file is not a saved run, is cut off, or does not match its checksums.
+        NotSupported: where another release wrote it, in another format.
     """
     import pyarrow as pa
 
@@ -172,22 +173,26 @@ def load_run(path: str | Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]
         try:
             with zipfile.ZipFile(file) as archive:
                 meta = heard(json.loads(archive.read(META)))
-                if meta.pop("format", None) != FORMAT:
-                    raise CorruptData(
-                        f"{path} is a saved run of another format than {FORMAT!r}; save it again with this release"
+                if not isinstance(meta, dict):
+                    raise ValueError(f"{META} holds no fields")
+                written = meta.pop("format")
+                if written != FORMAT:
+                    raise NotSupported(
+                        f"{path} is a saved run of the format {written!r}, and this release reads {FORMAT!r}; run it again, or "
+                        "load it with the release that wrote it"
                     )
                 tables = {}
                 for name in meta.pop("tables"):
                     table = pa.ipc.open_file(pa.BufferReader(archive.read(f"{name}.arrow"))).read_all()
                     tables[name] = {column: _values(table.column(column)) for column in table.column_names}
                 return meta, tables, archive.read(JOURNAL)
-        except CorruptData:
+        except CiftError:
             raise
         except (*DAMAGE, OSError, pa.ArrowException) as error:
             # A damaged table of contents may point to before the file's beginning; any other error of a file is its own.
             if type(error) is OSError and error.errno != errno.EINVAL:
                 raise
-            raise CorruptData(f"{path} is not a whole saved run: {error}; save it again") from error
+            raise CorruptData(f"{path} is not a whole saved run: {error}; save it or run it again") from error
 
 
 TEXTS = frozenset({"symbol", "side", "kind", "tif", "status", "reason", "tag", "liquidity", "level", "message"})

@@ -14,6 +14,7 @@ import pytest
 
 import cift
 from cift.data.demo import generate
+from cift.errors import CorruptData, NotSupported
 from tests.cli.conftest import ROOT
 
 
@@ -321,3 +322,28 @@ def test_a_run_with_a_frame_is_saved_and_cannot_be_run_again(call, catalog, tmp_
     assert "the parameter Holds.frame is no plain value (polars." in answer.err
     assert "self.read(path)" in answer.err
     assert answer.err.count("\n") == 1
+
+
+def test_a_run_of_another_release_says_what_can_be_done(saved, call, tmp_path):
+    path = rewritten(saved, tmp_path / "old.cift", lambda meta: meta | {"format": "cift run 1"})
+    with pytest.raises(NotSupported, match="run it again, or load it with the release that wrote it"):
+        cift.load(path)
+    assert call("verify", path).code == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda meta: meta | {"surprise": 1},
+        lambda meta: {name: value for name, value in meta.items() if name != "digest"},
+        lambda meta: {name: value for name, value in meta.items() if name != "format"},
+        lambda meta: [meta],
+        lambda meta: 5,
+        lambda meta: meta | {"tables": 5},
+        lambda meta: meta | {"cash": {"$kind": "decimal", "value": "x"}},
+        lambda meta: meta | {"cash": {"$kind": "unheard of"}},
+    ],
+)
+def test_a_record_that_is_none_is_no_run(saved, tmp_path, change):
+    with pytest.raises(CorruptData, match=r"bad\.cift is not a whole saved run"):
+        cift.load(rewritten(saved, tmp_path / "bad.cift", change))

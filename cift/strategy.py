@@ -6,8 +6,9 @@ class serves notebook, sweep and live.
 
 from __future__ import annotations
 
+import copy
 import difflib
-import numbers
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
@@ -56,19 +57,19 @@ class Param:
         choices: tuple[Any, ...] | None,
         help: str,  # noqa: A002
     ) -> None:
-        self.default = default
+        self.default = _plain(default)
         self.low = low
         self.high = high
         self.choices = choices
         self.help = help
         self.name = ""
-        self.kind: type = type(default)
+        self.kind: type = type(self.default)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
     def checked(self, value: Any, owner: str) -> Any:
-        """`value` as this parameter takes it.
+        """`value` as this parameter takes it, copied.
 
         Raises:
             InvalidParameter: where its type or range is wrong.
@@ -88,7 +89,7 @@ class Param:
             raise InvalidParameter(f"{owner}.{self.name} is {value!r}, outside its range [{low}, {high}]")
         if isinstance(value, float) and value != value:
             raise InvalidParameter(f"{owner}.{self.name} is NaN; pass a number")
-        return value
+        return _copy(value)
 
 
 class State:
@@ -105,8 +106,6 @@ class State:
 
     def fresh(self) -> Any:
         """A value of its own for one strategy object."""
-        import copy
-
         return copy.deepcopy(self.default)
 
 
@@ -121,7 +120,8 @@ def param(
     """Declares a parameter of a strategy: `fast: int = cift.param(10, low=2, high=50)`.
 
     Args:
-        default: used where a run gives no value; its type is the parameter's type (an int is taken for a float).
+        default: used where a run gives no value; its type is the parameter's type (an int is taken for a float). Each
+            run begins with a copy of it.
         low, high: the range that is accepted, ends included.
         choices: the values that are accepted.
         help: one line for whoever runs the strategy.
@@ -135,10 +135,30 @@ def state(default: T) -> T:
 
 
 def _plain(value: Any) -> Any:
-    """A NumPy scalar as the Python number that it is."""
-    if isinstance(value, numbers.Number) and hasattr(value, "item"):
-        return value.item()
-    return value
+    """NumPy's scalars as the Python values that they hold, also within a tuple, list or dict."""
+    import numpy as np
+
+    kind = type(value)
+    if kind in (tuple, list):
+        return kind(_plain(item) for item in value)
+    if kind is dict:
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (np.datetime64, np.timedelta64)):
+        # Python counts microseconds: a time that is finer has no equal there and stays as it is.
+        is_finer = np.datetime_data(value.dtype)[0] in ("ns", "ps", "fs", "as")
+        coarser = value.astype(f"{value.dtype.kind}8[us]") if is_finer else value
+        return coarser.item() if coarser == value else value
+    if isinstance(value, np.floating):
+        return float(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _copy(value: Any) -> Any:
+    """A value of a strategy's own, so that no run sees what another one did to it; what cannot be copied is shared."""
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # whatever the value's own class raises
+        return value
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -173,8 +193,19 @@ class Strategy:
                 raise InvalidParameter(
                     f"{cls.__name__}.{name} cannot be declared: cift.Strategy or Backtest uses that name; choose another"
                 )
-        cls.parameters = {**cls.parameters, **{name: v for name, v in own.items() if isinstance(v, Param)}}
-        cls.states = {**cls.states, **{name: v for name, v in own.items() if isinstance(v, State)}}
+        declared = {
+            name: v for base in reversed(cls.__mro__) for name, v in vars(base).items() if isinstance(v, (Param, State))
+        }
+        for name, declaration in declared.items():
+            found = inspect.getattr_static(cls, name)
+            if found is not declaration:
+                word = "param" if isinstance(declaration, Param) else "state"
+                raise InvalidParameter(
+                    f"{cls.__name__}.{name} is declared with cift.{word} by a base class, so the plain {found!r} would be "
+                    f"ignored; write `{name} = cift.{word}({found!r})`"
+                )
+        cls.parameters = {name: v for name, v in declared.items() if isinstance(v, Param)}
+        cls.states = {name: v for name, v in declared.items() if isinstance(v, State)}
         for name, value in own.items():
             if callable(value) and name.replace("_", "").lower() == "setup" and name != "setup":
                 raise UnknownName(f"{cls.__name__}.{name} would never be called; did you mean 'setup'?")

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cift.errors import CorruptData
 from cift.sim.fingerprint import digest_of
 from cift.sim.record import RunRecord
 
@@ -92,7 +93,10 @@ class Result(Mapping[str, Any]):
         return self.record.fingerprint
 
     def save(self, path: str | Path) -> Path:
-        """Writes the run to one file; `cift.load(path)` gives it back."""
+        """Writes the run to one file; `cift.load(path)` gives it back.
+
+        Of a parameter that is no plain value (a frame, an array, an object) the file has a text only.
+        """
         from cift.data.runs import save_run
 
         record = self.record
@@ -178,7 +182,7 @@ PLAIN_FIELDS = (
     "strategy", "parameters", "symbols", "level", "start_ns", "end_ns", "calendar", "currency", "cash", "venue", "venue_text",
     "digest", "fingerprint", "inputs", "rows", "anomalies", "notes", "error", "origin",
 )  # fmt: skip
-"""The fields of a record that are saved as JSON."""
+"""The fields of a record that are saved as values; the others are tables and the journal."""
 
 
 def load(path: str | Path) -> Result:
@@ -186,9 +190,11 @@ def load(path: str | Path) -> Result:
 
     Raises:
         CorruptData: where the file is not a whole saved run.
+        NotSupported: where another release wrote it, in another format.
     """
     from cift.data.runs import load_run
 
     meta, tables, journal = load_run(path)
-    meta["symbols"], meta["notes"] = tuple(meta["symbols"]), tuple(meta["notes"])
+    if wrong := sorted(set(meta).symmetric_difference(PLAIN_FIELDS)):
+        raise CorruptData(f"{path} is not a whole saved run: it has or lacks {', '.join(wrong)}; run it again")
     return Result(RunRecord(**meta, columns=tables, journal=journal))

@@ -32,7 +32,7 @@ def parse_policies(texts: Sequence[str] | None) -> dict[str, str]:
     pairs = [text.partition("=") for text in texts or ()]
     wrong = [kind for kind, equals, policy in pairs if not (kind and equals and policy)]
     if wrong:
-        raise InvalidParameter(f"--policy {wrong[0]} is not KIND=POLICY; write for example --policy locked_quote=pass")
+        raise InvalidParameter(f"--policy {wrong[0]} is not KIND=POLICY; write for example --policy duplicate=reject")
     return {kind: policy for kind, _, policy in pairs}
 
 

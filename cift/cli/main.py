@@ -31,7 +31,7 @@ data_app.add_typer(import_app, name="import")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with documented keys (docs/cli.md).")]
 CatalogPath = Annotated[Path, typer.Argument(metavar="CATALOG", help="Folder of the catalog.")]
 Policies = Annotated[
-    list[str] | None, typer.Option(metavar="KIND=POLICY", help="What becomes of one kind of bad row: locked_quote=pass.")
+    list[str] | None, typer.Option(metavar="KIND=POLICY", help="What becomes of one kind of bad row: duplicate=reject.")
 ]
 To = Annotated[Path, typer.Option("--to", metavar="CATALOG", help="Folder of the catalog; it is made if need be.")]
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from cift.data.times import iso
+from cift.data.values import SavedValue
 from cift.sim.fingerprint import digest_of
 
 if TYPE_CHECKING:
@@ -17,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Prints one JSON object: times as ISO text in UTC, spans of time in seconds, what is missing as null."""
-    print(msgspec.json.format(msgspec.json.encode(_plain(value)), indent=2).decode())
+    """Prints one JSON object: times as ISO text in UTC, spans of time in seconds, what is missing as null, objects as text."""
+    print(msgspec.json.format(msgspec.json.encode(_plain(value), enc_hook=str), indent=2).decode())
 
 
 def _plain(value: Any) -> Any:
@@ -32,10 +35,10 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, dt.timedelta):
         return value.total_seconds()
-    if isinstance(value, Path):
+    if isinstance(value, (Path, Enum, SavedValue)):
         return str(value)
     # A NumPy scalar is the Python number that it holds.
-    return value.item() if hasattr(value, "item") else value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def result_json(result: Result, *, saved: Path | None = None, report: Path | None = None) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from cift.backtest import Backtest, Result, load
@@ -13,6 +15,7 @@ from cift.cli.output import print_json
 from cift.cli.strategies import load_strategy
 from cift.data.runs import environment
 from cift.data.selection import reopen
+from cift.data.values import heard, saved_values, told
 from cift.errors import CorruptData, InvalidParameter, NoData, UnknownSymbol
 from cift.sim.venue import RATE_UNITS_PER_BP, Fees, Latency, Venue
 
@@ -46,6 +49,8 @@ def verify(path: Path, *, strategy: str | None, data: Path | None, as_json: bool
     saved = load(path).record
     _can_be_repeated(saved, path)
     found = _find_strategy(saved, strategy, path)
+    saved = _with_members(saved, found)
+    _parameters_are_plain(saved, path)
     try:
         again = _again(saved, found, data)
     except (CorruptData, NoData, UnknownSymbol) as problem:
@@ -57,7 +62,7 @@ def verify(path: Path, *, strategy: str | None, data: Path | None, as_json: bool
 
 def _can_be_repeated(saved: RunRecord, path: Path) -> None:
     if not saved.origin:
-        raise InvalidParameter(f"{path} does not say where its strategy and data were; save the run again with this release")
+        raise InvalidParameter(f"{path} does not say where its strategy and data were; run it again with cift.Backtest")
     if saved.error is not None and saved.error.startswith("KeyboardInterrupt"):
         raise InvalidParameter(f"{path} is a run that was interrupted; where it stopped is chance, so it cannot be verified")
 
@@ -94,6 +99,31 @@ def _own_strategy(told: Mapping[str, Any]) -> type[Strategy]:
             f"{told['module']}.{told['class']} is not part of this release; pass --strategy FILE.py:Class"
         ) from None
     return found
+
+
+def _with_members(saved: RunRecord, strategy: type[Strategy]) -> RunRecord:
+    """The record with the members of Enums, whose classes were not loaded before the strategy was."""
+    then = saved.origin["strategy"]["module"]
+
+    def module(name: str) -> ModuleType | None:
+        return sys.modules.get(strategy.__module__ if name == then else name)
+
+    return replace(
+        saved,
+        parameters=heard(told(saved.parameters), module),
+        fingerprint=heard(told(saved.fingerprint), module),
+    )
+
+
+def _parameters_are_plain(saved: RunRecord, path: Path) -> None:
+    for name, value in saved.parameters.items():
+        for lost in saved_values(value):
+            what = f"{lost.module}.{lost.name}"
+            found = "no plain value" if lost.member is None else f"{lost.text} of an Enum that is not there now"
+            raise InvalidParameter(
+                f"the parameter {saved.strategy}.{name} is {found} ({what}), so {path} cannot be run again from the file; pass a "
+                "number, a text, or the path of a file that setup reads with self.read(path), and run it again"
+            )
 
 
 def _again(saved: RunRecord, strategy: type[Strategy], data: Path | None) -> RunRecord:

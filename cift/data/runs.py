@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cift.config import cache_folder
-from cift.errors import CorruptData
+from cift.data.values import heard, told
+from cift.errors import CiftError, CorruptData, NotSupported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-FORMAT = "cift run 2"
+FORMAT = "cift run 3"
 META = "record.json"
 JOURNAL = "journal.bin"
-DAMAGE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, RuntimeError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, ArithmeticError, EOFError, RuntimeError)
 """What reading a damaged archive raises."""
 
 
@@ -138,16 +139,17 @@ def save_run(
     tables: Mapping[str, Mapping[str, Any] | pl.DataFrame],
     journal: bytes | mmap.mmap,
 ) -> Path:
-    """Writes a run: plain values as JSON, columns as Arrow files, and the journal.
+    """Writes a run: values as JSON that tells their kinds, columns as Arrow files, and the journal.
 
     Args:
-        meta: plain values. tables: for each table its columns (NumPy arrays or lists of text or None), or a frame of them.
+        meta: values; of one that is not plain a text is kept.
+        tables: for each table its columns (NumPy arrays or lists of text or None), or a frame of them.
     """
     import pyarrow as pa
 
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression=zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr(META, json.dumps({"format": FORMAT, "tables": [*tables], **meta}, sort_keys=True, indent=1))
+        archive.writestr(META, json.dumps(told({"format": FORMAT, "tables": [*tables], **meta}), indent=1))
         for name, columns in tables.items():
             with archive.open(f"{name}.arrow", "w", force_zip64=True) as file:
                 table = _table(columns)
@@ -158,10 +160,11 @@ def save_run(
 
 
 def load_run(path: str | Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]], bytes]:
-    """What `save_run` wrote: plain values, tables of columns, and the journal.
+    """What `save_run` wrote: values, tables of columns, and the journal.
 
     Raises:
         CorruptData: where the file is not a saved run, is cut off, or does not match its checksums.
+        NotSupported: where another release wrote it, in another format.
     """
     import pyarrow as pa
 
@@ -169,23 +172,27 @@ def load_run(path: str | Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]
     with Path(path).open("rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                meta = json.loads(archive.read(META))
-                if meta.pop("format", None) != FORMAT:
-                    raise CorruptData(
-                        f"{path} is a saved run of another format than {FORMAT!r}; save it again with this release"
+                meta = heard(json.loads(archive.read(META)))
+                if not isinstance(meta, dict):
+                    raise ValueError(f"{META} holds no fields")
+                written = meta.pop("format")
+                if written != FORMAT:
+                    raise NotSupported(
+                        f"{path} is a saved run of the format {written!r}, and this release reads {FORMAT!r}; run it again, or "
+                        "load it with the release that wrote it"
                     )
                 tables = {}
                 for name in meta.pop("tables"):
                     table = pa.ipc.open_file(pa.BufferReader(archive.read(f"{name}.arrow"))).read_all()
                     tables[name] = {column: _values(table.column(column)) for column in table.column_names}
                 return meta, tables, archive.read(JOURNAL)
-        except CorruptData:
+        except CiftError:
             raise
         except (*DAMAGE, OSError, pa.ArrowException) as error:
             # A damaged table of contents may point to before the file's beginning; any other error of a file is its own.
             if type(error) is OSError and error.errno != errno.EINVAL:
                 raise
-            raise CorruptData(f"{path} is not a whole saved run: {error}; save it again") from error
+            raise CorruptData(f"{path} is not a whole saved run: {error}; save it or run it again") from error
 
 
 TEXTS = frozenset({"symbol", "side", "kind", "tif", "status", "reason", "tag", "liquidity", "level", "message"})

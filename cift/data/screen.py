@@ -16,7 +16,7 @@ in the report. `flag` lets it pass with the flag SUSPECT. `pass` lets it through
 | locked_quote | flag (or pass, quarantine, reject) | bid equal to ask |
 | zero_quote | pass | bid and ask both 0: stored as two missing sides |
 | off_tick | reject | an order, level or size off the grid; a print off it passes with the flag OFF_GRID |
-| price_jump | quarantine (or flag, pass, reject) | a price 1,000 times the last or a thousandth; in `mbo` flagged only |
+| price_jump | quarantine (or flag, pass, reject) | a price 1,000 times the last or a thousandth; in `mbo` flag (or pass, reject) |
 | time_back | reject | `ts_event` before that of the row above |
 | equal_times | pass | `ts_event` equal to that of the row above: the order of rows decides |
 | far_future | reject | `ts_event` in 2100 or later |
@@ -38,7 +38,7 @@ are counted (`received_early`); `Backtest` decides about them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -92,6 +92,8 @@ POLICIES: Final[dict[str, tuple[Policy, ...]]] = {
     "burst": ("pass",),
 }
 """Kinds of bad data -> the policies that may be chosen, the default first."""
+MBO_POLICIES: Final[dict[str, tuple[Policy, ...]]] = {"price_jump": ("flag", "pass", "reject")}
+"""Where order by order data differs: a print left out would be missing beside the fill that it belongs to."""
 
 EARLIEST_NS: Final = 315_532_800_000_000_000
 """1980-01-01: no tick data is older, and numbers in other units land before it."""
@@ -107,19 +109,24 @@ UNITS_PER_NS: Final = {"microseconds": 1_000, "milliseconds": 1_000_000, "second
 ADD, MODIFY, TRADE, CLEAR = (ACTION_CODES[word] for word in ("add", "modify", "trade", "clear"))
 
 
-def choose(policies: Mapping[str, str] | None) -> dict[str, str]:
+def allowed(kind: str, schema: SchemaName | None = None) -> tuple[Policy, ...]:
+    """The policies that may be chosen for a kind, the default first."""
+    return MBO_POLICIES.get(kind, POLICIES[kind]) if schema == "mbo" else POLICIES[kind]
+
+
+def choose(policies: Mapping[str, str] | None, schema: SchemaName | None = None) -> dict[str, str]:
     """The policy of every kind, with the user's choices.
 
     Raises:
         UnknownName: where there is no such kind.
         InvalidParameter: where that kind does not allow that policy.
     """
-    chosen: dict[str, str] = {kind: allowed[0] for kind, allowed in POLICIES.items()}
+    chosen: dict[str, str] = {kind: allowed(kind, schema)[0] for kind in POLICIES}
     for kind, policy in (policies or {}).items():
         if kind not in POLICIES:
             raise UnknownName(f"policies= names {kind!r}; the kinds are {', '.join(POLICIES)}")
-        if policy not in POLICIES[kind]:
-            raise InvalidParameter(f"{kind} may be {' or '.join(POLICIES[kind])}, not {policy!r}")
+        if policy not in allowed(kind, schema):
+            raise InvalidParameter(f"{kind} may be {' or '.join(allowed(kind, schema))}, not {policy!r}")
         chosen[kind] = policy
     return chosen
 
@@ -133,7 +140,7 @@ class Screen:
         source: the name that errors give, a file or "frame".
         tally: counts and quarantined rows.
         policies: choices other than the defaults, by kind.
-        venue_counts: whether `venue_seq` is the venue's own count, in which a gap means something.
+        settled: kinds not to look for, since they mean nothing here or were dealt with before.
     """
 
     def __init__(
@@ -144,10 +151,10 @@ class Screen:
         tally: Tally,
         policies: Mapping[str, str] | None = None,
         *,
-        venue_counts: bool = True,
+        settled: Collection[str] = (),
     ) -> None:
         self.schema, self.instrument, self.source, self.tally = schema, instrument, source, tally
-        self.policies, self.venue_counts = choose(policies), venue_counts
+        self.policies, self.settled = choose(policies, schema), settled
         self._rows_seen = 0
         self._numbers: Array | None = None
         self._last_ns: int | None = None
@@ -186,8 +193,7 @@ class Screen:
         if self.schema == "quotes":
             self._quotes(columns, keep)
         self._jumps(columns, keep)
-        if self.venue_counts:
-            self._sequence(columns, keep)
+        self._sequence(columns, keep)
         if self.schema == "mbo":
             self._snapshots(columns)
         self._last_row = {name: array[-1].item() for name, array in columns.items()}
@@ -211,7 +217,7 @@ class Screen:
     def _act(self, kind: str, bad: Array, columns: RawColumns, keep: Array, what: str) -> None:
         """Applies a kind's policy to the rows of a mask that are still kept."""
         hits = np.flatnonzero(bad & keep)
-        if not len(hits):
+        if kind in self.settled or not len(hits):
             return
         policy = self.policies[kind]
         if policy == "reject":
@@ -226,7 +232,7 @@ class Screen:
         self.tally.counts[kind] += len(hits)
 
     def _choices(self, kind: str) -> str:
-        others = POLICIES[kind][1:]
+        others = allowed(kind, self.schema)[1:]
         return f"; pass policies={{{kind!r}: {others[0]!r}}} if that is right" if others else ""
 
     def _show(self, columns: RawColumns, index: int) -> str:
@@ -372,17 +378,8 @@ class Screen:
             jumped = self._jumped(values, float(before[0]), int(suspects[0]))
             bad = np.zeros(len(price), dtype=bool)
             bad[rows[jumped]] = True
-            if self.schema == "mbo":
-                columns["flags"][bad] |= SUSPECT
-                self.tally.counts["price_jump"] += int(bad.sum())
-            else:
-                self._act(
-                    "price_jump",
-                    bad,
-                    columns,
-                    keep,
-                    f"the price is {JUMP_RATIO:,.0f} times the last, or less than a thousandth",
-                )
+            what = f"the price is {JUMP_RATIO:,.0f} times the last, or less than a thousandth"
+            self._act("price_jump", bad, columns, keep, what)
             rows, values = rows[~jumped], values[~jumped]
             if not len(rows):
                 return
@@ -404,7 +401,7 @@ class Screen:
             if max(value / last, last / value) > JUMP_RATIO:
                 jumped[index] = True
                 in_a_row += 1
-                if in_a_row > JUMPS_IN_A_ROW_MAX and self.policies["price_jump"] == "quarantine":
+                if in_a_row > JUMPS_IN_A_ROW_MAX and self.policies["price_jump"] == allowed("price_jump", self.schema)[0]:
                     raise DataError(
                         f"{self.source}: more than {JUMPS_IN_A_ROW_MAX} prices in a row are {JUMP_RATIO:,.0f} times the price "
                         f"before them ({last!r}, then {value!r}); if the unit changed, import the parts separately, or pass "

@@ -112,7 +112,10 @@ class Venue:
         """The three legs."""
         if isinstance(self.latency, Latency):
             return self.latency
-        return Latency(entry=self.latency, response=self.latency)
+        span_ns = duration_ns(self.latency, "latency")
+        if span_ns < 0:
+            raise InvalidParameter(f"latency {self.latency!r} is negative; a message cannot arrive before it is sent")
+        return Latency(entry=span_ns, response=span_ns)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as plain values; they enter the run's fingerprint."""

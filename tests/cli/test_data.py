@@ -70,10 +70,24 @@ def test_a_lobster_file_is_imported(call, tmp_path):
 
 def test_what_becomes_of_a_kind_of_bad_row_can_be_chosen(call, tmp_path):
     messages = tmp_path / "ABC_2012-06-21_message.csv"
-    messages.write_text(MESSAGES)
-    command = ("data", "import", "lobster", messages, "--symbol", "ABC.XNAS", "--to")
-    assert call(*command, tmp_path / "one", "--policy", "price_jump=pass", "--policy", "locked_quote=flag").code == 0
-    for given, told in (("price_jump", "is not KIND=POLICY"), ("bad=pass", "the kinds are nan,"), ("nan=pass", "nan may be")):
+    messages.write_text(MESSAGES + "34202,1,11,70,1000100,1\n")
+    command = ("data", "import", "lobster", messages, "--symbol", "ABC.XNAS", "--json", "--to")
+    counts = {}
+    for policy in ("quarantine", "flag", "pass"):
+        answer = call(*command, tmp_path / policy, "--policy", f"duplicate={policy}", "--policy", "price_jump=pass")
+        assert answer.code == 0, answer.err
+        counts[policy] = (answer.json["counts"]["duplicate"], len(answer.json["quarantined"]), answer.json["rows_written"])
+    assert counts == {"quarantine": (1, 1, 7), "flag": (1, 0, 9), "pass": (1, 0, 9)}
+    answer = call(*command, tmp_path / "three", "--policy", "duplicate=reject")
+    assert answer.code == 2
+    assert "ABC_2012-06-21_message.csv, row 5: order 11 is announced again" in answer.err
+    assert cift.Catalog(tmp_path / "three").symbols() == []
+    for given, told in (
+        ("price_jump", "is not KIND=POLICY; write for example --policy duplicate=reject"),
+        ("bad=pass", "the kinds are nan,"),
+        ("nan=pass", "nan may be"),
+        ("locked_quote=pass", "the kinds that do are duplicate, negative_price, zero_price, price_jump"),
+    ):
         answer = call(*command, tmp_path / "three", "--policy", given)
         assert answer.code == 2
         assert told in answer.err

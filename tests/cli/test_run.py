@@ -79,6 +79,7 @@ def test_several_symbols_run_together(call, catalog, tmp_path):
         ({"more": ["-p", "fast"]}, "-p fast is not NAME=VALUE"),
         ({"more": ["-p", "fast=3", "-p", "fast=4"]}, "-p fast is given twice"),
         ({"more": ["--latency", "soon"]}, "'250us'"),
+        ({"more": ["--latency", "5"]}, "latency '5' is not a span of time"),
         ({"more": ["--start", "2027-01-01"]}, "no data: ONE.SIM has no mbo"),
         ({"more": ["--level", "L2"]}, "level 'L2' is not supported"),
     ],

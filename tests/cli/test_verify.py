@@ -14,6 +14,7 @@ import pytest
 
 import cift
 from cift.data.demo import generate
+from cift.errors import CorruptData, NotSupported
 from tests.cli.conftest import ROOT
 
 
@@ -38,6 +39,17 @@ def verified(path, *more):
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
+
+
+def rewritten(saved, path, change):
+    """A saved run with its record changed."""
+    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "record.json":
+                content = json.dumps(change(json.loads(content))).encode()
+            target.writestr(name, content)
+    return path
 
 
 def differing(answer):
@@ -80,16 +92,7 @@ def test_changed_data_is_named(saved, call):
 
 def test_a_changed_parameter_or_venue_is_named(saved, call, tmp_path):
     def tampered(change):
-        path = tmp_path / "tampered.cift"
-        with zipfile.ZipFile(saved) as source, zipfile.ZipFile(path, "w") as target:
-            for name in source.namelist():
-                content = source.read(name)
-                if name == "record.json":
-                    meta = json.loads(content)
-                    change(meta)
-                    content = json.dumps(meta).encode()
-                target.writestr(name, content)
-        return call("verify", path, "--json")
+        return call("verify", rewritten(saved, tmp_path / "tampered.cift", lambda meta: change(meta) or meta), "--json")
 
     answer = tampered(lambda meta: meta["parameters"].update(slow=30))
     assert answer.code == 1
@@ -233,3 +236,114 @@ def test_a_file_that_is_no_run_is_exit_code_2(call, tmp_path):
     missing = call("verify", tmp_path / "missing.cift")
     assert missing.code == 2
     assert "missing.cift" in missing.err
+
+
+KINDS = """\
+import datetime as dt
+from decimal import Decimal
+from enum import Enum
+
+import numpy as np
+import polars as pl
+
+import cift
+
+
+class Mode(Enum):
+    A = 1
+    B = 2
+
+
+class Kinds(cift.Strategy):
+    mode: Mode = cift.param(Mode.A)
+    modes: tuple = cift.param((Mode.A,))
+    amount: Decimal = cift.param(Decimal("1.50"))
+    day: dt.date = cift.param(dt.date(2026, 1, 5))
+    at: dt.datetime = cift.param(dt.datetime(2026, 1, 5, 10))
+    span: dt.timedelta = cift.param(dt.timedelta(seconds=1))
+    raw: bytes = cift.param(b"ab")
+    pair: tuple = cift.param((5, 10))
+    steps: dict = cift.param({1: 2})
+    names: set = cift.param({1})
+
+    def on_start(self):
+        assert self.mode is self.modes[0]
+        self.buy(self.steps[1] + self.pair[0])
+
+
+class Holds(cift.Strategy):
+    frame: pl.DataFrame = cift.param(pl.DataFrame({"a": [1]}))
+    array: np.ndarray = cift.param(np.array([1.0, 2.0]))
+
+
+if __name__ == "__main__":
+    import sys
+
+    cift.Backtest(cift.Catalog(sys.argv[1]).ticks("ONE.SIM"), Kinds).run(mode=Mode.B, modes=(Mode.B,)).save(sys.argv[2])
+"""
+
+
+def test_a_run_with_any_plain_parameter_is_verified(call, catalog, tmp_path):
+    file = tmp_path / "kinds.py"
+    file.write_text(KINDS)
+    path = tmp_path / "run.cift"
+    answer = call("run", f"{file}:Kinds", "--data", f"{catalog.path}:ONE.SIM", "--save", path, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["parameters"]["mode"] == "Mode.A"
+    record = cift.load(path).record
+    assert record.parameters["pair"] == record.fingerprint["parameters"]["pair"] == (5, 10)
+    assert record.parameters["steps"] == {1: 2}
+    code, out, err = verified(path)
+    assert (code, err) == (0, "")
+    assert "every part of the fingerprint is the same" in out
+    # As a script, whose module is another one then.
+    subprocess.run([sys.executable, str(file), str(catalog.path), str(path)], cwd=ROOT, check=True, timeout=120)
+    code, out, err = verified(path)
+    assert (code, err) == (0, "")
+    assert "every part of the fingerprint is the same" in out
+    file.write_text(KINDS.replace("B = 2", "C = 2").replace("Mode.B", "Mode.A"))
+    code, _, err = verified(path)
+    assert code == 2
+    assert "the parameter Kinds.mode is Mode.B of an Enum that is not there now (__main__.Mode)" in err
+
+
+def test_a_run_with_a_frame_is_saved_and_cannot_be_run_again(call, catalog, tmp_path):
+    file = tmp_path / "kinds.py"
+    file.write_text(KINDS)
+    path = tmp_path / "run.cift"
+    answer = call("run", f"{file}:Holds", "--data", f"{catalog.path}:ONE.SIM", "--save", path, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["parameters"]["array"] == "[1. 2.]"
+    loaded = cift.load(path)
+    assert "shape: (1, 1)" in str(loaded.record.parameters["frame"])
+    assert repr(loaded)
+    answer = call("verify", path)
+    assert answer.code == 2
+    assert "the parameter Holds.frame is no plain value (polars." in answer.err
+    assert "self.read(path)" in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_a_run_of_another_release_says_what_can_be_done(saved, call, tmp_path):
+    path = rewritten(saved, tmp_path / "old.cift", lambda meta: meta | {"format": "cift run 1"})
+    with pytest.raises(NotSupported, match="run it again, or load it with the release that wrote it"):
+        cift.load(path)
+    assert call("verify", path).code == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda meta: meta | {"surprise": 1},
+        lambda meta: {name: value for name, value in meta.items() if name != "digest"},
+        lambda meta: {name: value for name, value in meta.items() if name != "format"},
+        lambda meta: [meta],
+        lambda meta: 5,
+        lambda meta: meta | {"tables": 5},
+        lambda meta: meta | {"cash": {"$kind": "decimal", "value": "x"}},
+        lambda meta: meta | {"cash": {"$kind": "unheard of"}},
+    ],
+)
+def test_a_record_that_is_none_is_no_run(saved, tmp_path, change):
+    with pytest.raises(CorruptData, match=r"bad\.cift is not a whole saved run"):
+        cift.load(rewritten(saved, tmp_path / "bad.cift", change))

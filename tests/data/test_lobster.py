@@ -127,7 +127,7 @@ def test_halts_crosses_duplicates_and_empty_sizes(tmp_path):
     ]
     assert {row.row: row.reason for row in report.quarantine} == {
         2: "halt",
-        4: "duplicate_order",
+        4: "duplicate",
         5: "zero_size",
         7: "unknown_level",
         8: "unknown_level",

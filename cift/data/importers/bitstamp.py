@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cift.data.importers.bad_rows import BadRows
 from cift.data.importers.records import (
     ADD,
     ASK,
@@ -49,7 +50,7 @@ from cift.data.importers.records import (
 )
 from cift.data.importers.text import lines
 from cift.data.report import ImportReport, Tally
-from cift.data.screen import EARLIEST_NS, LATEST_NS, Screen
+from cift.data.screen import EARLIEST_NS, LATEST_NS
 from cift.domain.instrument import Instrument, Number
 from cift.domain.schemas import LAST, SNAPSHOT
 from cift.errors import DataError, NoData, OffTickPrice, TimeOrder
@@ -111,13 +112,15 @@ def import_bitstamp(
         symbol: what to store it as.
         tick_size: the step of prices.
         lot_size: the step of amounts.
-        policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit.
+        policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit: of "duplicate" (an order
+            announced again; let in, it stands as announced last), "negative_price", "zero_price" and "price_jump".
 
     Returns:
         The report; `counts` has the messages by kind and every policy that acted; `books_reproduced` counts the pushed
         books that the events alone had led to.
 
     Raises:
+        InvalidParameter: a policy that decides nothing in such a file.
         DataError: a row that is no message; the message names file, row and value. The catalog is as it was.
         OffTickPrice: a price or amount off the grid.
         TimeOrder: a row that goes back in time.
@@ -126,9 +129,9 @@ def import_bitstamp(
     started = time.perf_counter()
     path = Path(log_file)
     instrument = Instrument(symbol, tick_size=tick_size, lot_size=lot_size)  # type: ignore[arg-type]
-    replay = _Replay(path.name, instrument)
+    replay = _Replay(path.name, instrument, policies)
     with catalog.writer() as writer:
-        screen = Screen("mbo", instrument, path.name, replay.tally, policies, venue_counts=False)
+        screen = replay.bad_rows.screen(instrument)
         writer.add("mbo", symbol, (screen.check(batch, batch["venue_seq"]) for batch in replay.batches(lines(path))))
         screen.finish()
         if not writer.staged:
@@ -154,6 +157,7 @@ class _Replay:
 
     source: str
     instrument: Instrument
+    policies: Mapping[str, str] | None
     row: int = 0
     records: Records = field(default_factory=Records)
     resting: dict[int, _Resting] = field(default_factory=dict)
@@ -164,9 +168,12 @@ class _Replay:
     anonymous: int = 0
     printed: deque[tuple[int, int, int]] = field(default_factory=deque)  # time, price, size of prints not confirmed yet
     last_ns: int | None = None
+    mark: int = 0
+    """A flag of all records of the current message."""
 
     def __post_init__(self) -> None:
         self.tally = Tally(self.source)
+        self.bad_rows = BadRows(self.tally, self.policies)
 
     def batches(self, numbered: Iterator[tuple[int, str]]) -> Iterator[RawColumns]:
         """The records of all messages, in batches of raw columns."""
@@ -174,7 +181,7 @@ class _Replay:
             ts_event, kind, text = self._parse(line)
             if self.last_ns is None:
                 self.records.add(ts_event, CLEAR, NO_SIDE, float("nan"), 0.0, 0, SNAPSHOT | LAST, 0)
-            self.last_ns = ts_event
+            self.last_ns, self.mark = ts_event, 0
             self.tally.counts[kind] += 1
             try:
                 self._apply(ts_event, kind, text, line)
@@ -240,7 +247,8 @@ class _Replay:
     def _ticks(self, price: Decimal) -> int:
         ticks = self._steps(price, "price", self.instrument.tick_fraction)
         if ticks <= 0:
-            raise DataError(f"{self._where()}: price {price}; a positive price was expected")
+            bad = "zero_price" if ticks == 0 else "negative_price"
+            self.bad_rows.lets_in(bad, self.row, str(price), f"price {price}; a positive price was expected")
         return ticks
 
     def _lots(self, amount: Decimal) -> int:
@@ -267,13 +275,20 @@ class _Replay:
         if order_id in self.gone:
             self.tally.keep_aside(self.row, "deleted_before_created", line)
             return
-        if order_id in self.resting:
-            self.tally.keep_aside(self.row, "duplicate", line)
-            return
+        known = self.resting.get(order_id)
+        if known is not None:
+            again = f"order {order_id} is announced again: {line[:80]!r}"
+            if not self.bad_rows.lets_in("duplicate", self.row, line, again):
+                return
         self.highest_id = max(self.highest_id, order_id)
         if size == 0:
             self.tally.keep_aside(self.row, "zero_size", line)
             return
+        if known is not None:
+            self.mark = self.bad_rows.mark("duplicate")
+            self._emit(ts_event, CANCEL, known.side, known.price, known.size, order_id, 0)
+            self._reduce(order_id, known.size)
+            self.gone.discard(order_id)
         self._arrive(ts_event, order_id, side, price, size)
 
     def _arrive(self, ts_event: int, order_id: int, side: int, price: int, size: int) -> None:
@@ -480,7 +495,14 @@ class _Replay:
 
     def _emit(self, ts_event: int, action: int, side: int, price: int, size: int, order_id: int, flags: int) -> None:
         self.records.add(
-            ts_event, action, side, self.instrument.price(price), self.instrument.size(size), order_id, flags, self.row
+            ts_event,
+            action,
+            side,
+            self.instrument.price(price),
+            self.instrument.size(size),
+            order_id,
+            flags | self.mark,
+            self.row,
         )
 
 

@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
+from cift.data.importers.bad_rows import BadRows
 from cift.data.importers.records import (
     ADD,
     ASK,
@@ -53,7 +54,6 @@ from cift.data.importers.records import (
 )
 from cift.data.importers.text import lines
 from cift.data.report import ImportReport, Tally
-from cift.data.screen import Screen
 from cift.data.times import datetime_ns
 from cift.domain.instrument import Instrument, Number, to_decimal
 from cift.domain.schemas import LAST, OFF_GRID, SNAPSHOT
@@ -119,12 +119,14 @@ def import_lobster(
         lot_size: the finest step of sizes.
         calendar: the instrument's calendar.
         phantoms: orders known to be gone, see `Phantom`.
-        policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit.
+        policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit: of "duplicate" (an order
+            announced again; let in, it stands as announced last), "negative_price", "zero_price" and "price_jump".
 
     Returns:
         The report; `counts` has the messages by type and every policy that acted.
 
     Raises:
+        InvalidParameter: a policy that decides nothing in such a file.
         DataError: a row that is no message; the message names file, row and value. The catalog is as it was.
         OffTickPrice: an order off the tick.
         TimeOrder: a row that goes back in time.
@@ -135,9 +137,9 @@ def import_lobster(
     steps = {"tick_size": tick_size, "lot_size": lot_size, "price_increment": price_increment}
     instrument = Instrument(symbol, calendar=calendar, **steps)  # type: ignore[arg-type]
     seed = None if orderbook_file is None else _first_row(Path(orderbook_file))
-    replay = _Replay(path.name, _midnight_ns(path, date), instrument, seed, _by_row(phantoms))
+    replay = _Replay(path.name, _midnight_ns(path, date), instrument, seed, _by_row(phantoms), policies)
     with catalog.writer() as writer:
-        screen = Screen("mbo", instrument, path.name, replay.tally, policies, venue_counts=False)
+        screen = replay.bad_rows.screen(instrument)
         writer.add("mbo", symbol, (screen.check(batch, batch["venue_seq"]) for batch in replay.batches(lines(path))))
         screen.finish()
         if not writer.staged:
@@ -235,6 +237,7 @@ class _Replay:
     instrument: Instrument
     seed: dict[Level, int] | None
     phantoms: dict[int, list[tuple[int, int, int]]]
+    policies: Mapping[str, str] | None
     row: int = 0
     records: Records = field(default_factory=Records)
     resting: dict[int, _Resting] = field(default_factory=dict)
@@ -243,6 +246,7 @@ class _Replay:
 
     def __post_init__(self) -> None:
         self.tally = Tally(self.source)
+        self.bad_rows = BadRows(self.tally, self.policies)
         self._tick = Fraction(self.instrument.tick_size) * PRICE_UNITS_PER_DOLLAR
         self._increment = Fraction(self.instrument.increment) * PRICE_UNITS_PER_DOLLAR
         self._lot = Fraction(self.instrument.lot_size)
@@ -299,8 +303,11 @@ class _Replay:
         side = SIDE_OF_DIRECTION.get(direction, NO_SIDE)
         if side == NO_SIDE and kind != CROSS:
             raise DataError(f"{self._where()}: direction {direction}; 1 (bid) or -1 (ask) was expected")
-        if not 0 < price <= PRICE_UNITS_MAX:
-            raise DataError(f"{self._where()}: price {price}; a positive number of 1e-4 dollars was expected")
+        if abs(price) > PRICE_UNITS_MAX:
+            raise DataError(f"{self._where()}: price {price}; at most {PRICE_UNITS_MAX} of 1e-4 dollars was expected")
+        if price <= 0:
+            bad = "zero_price" if price == 0 else "negative_price"
+            self.bad_rows.lets_in(bad, self.row, line, f"price {price}; a positive number of 1e-4 dollars was expected")
         if not 0 <= order_id < SEED_ID_FIRST:
             raise DataError(f"{self._where()}: order id {order_id}; a number from 0 to 2**63 - 1 was expected")
         if not 0 <= size <= SIZE_MAX:
@@ -346,9 +353,7 @@ class _Replay:
                 )
         ts, last = first.ts_event, len(levels) - 1
         self.records.add(ts, CLEAR, NO_SIDE, float("nan"), 0.0, 0, SNAPSHOT | (0 if levels else LAST), 0)
-        ordered = sorted(
-            levels.items(), key=lambda item: (item[0][0] != BID, abs(item[0][1]) * (1 if item[0][0] == ASK else -1))
-        )
+        ordered = sorted(levels.items(), key=lambda item: (item[0][0] != BID, item[0][1] * (1 if item[0][0] == ASK else -1)))
         for index, ((side, price), size) in enumerate(ordered):
             order_id = SEED_ID_FIRST + index
             self.resting[order_id] = _Resting(side, price, size)
@@ -359,15 +364,23 @@ class _Replay:
 
     def _apply(self, message: _Message, line: str) -> None:
         if message.kind == SUBMIT:
-            if message.order_id in self.resting:
-                self.tally.keep_aside(self.row, "duplicate_order", line)
-                return
-            self.resting[message.order_id] = _Resting(message.side, message.price, message.size)
-            self._emit(message, ADD, message.side, message.order_id, message.size, LAST)
+            self._submit(message, line)
         elif message.kind in (EXECUTE_HIDDEN, CROSS):
             self._print(message)
         else:
             self._take(message, line)
+
+    def _submit(self, message: _Message, line: str) -> None:
+        order_id, mark = message.order_id, 0
+        known = self.resting.get(order_id)
+        if known is not None:
+            if not self.bad_rows.lets_in("duplicate", self.row, line, f"order {order_id} is announced again: {line[:80]!r}"):
+                return
+            mark = self.bad_rows.mark("duplicate")
+            dollars = known.price / PRICE_UNITS_PER_DOLLAR
+            self.records.add(message.ts_event, CANCEL, known.side, dollars, float(known.size), order_id, mark, self.row)
+        self.resting[order_id] = _Resting(message.side, message.price, message.size)
+        self._emit(message, ADD, message.side, order_id, message.size, LAST | mark)
 
     def _print(self, message: _Message) -> None:
         flags = LAST

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 import json
@@ -40,7 +41,7 @@ def digest_of(parts: Mapping[str, Any]) -> str:
 
 def encoded(parts: Mapping[str, Any]) -> str:
     """Plain values in the one encoding that hashes and journals use: sorted JSON."""
-    return json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    return json.dumps(parts, sort_keys=True, separators=(",", ":"))
 
 
 class Code(NamedTuple):
@@ -48,12 +49,14 @@ class Code(NamedTuple):
 
     hash: str
     packages: dict[str, str]
+    left_out: tuple[str, ...]
+    """Names that the code uses and whose content the hash does not tell, sorted."""
 
 
 def code_of(strategy: type) -> Code:
-    """The hash of the code that decides, and the packages that it names."""
+    """The hash of the code that decides, the packages that it names, and what the hash leaves out."""
     found = _Found(strategy)
-    return Code(digest_of(found.texts), _versions(found.packages))
+    return Code(digest_of(found.texts), _versions(found.packages), tuple(sorted(found.unknown)))
 
 
 def code_hash(strategy: type) -> str:
@@ -72,7 +75,24 @@ def packages(strategy: type) -> dict[str, str]:
 
 def left_out(strategy: type) -> list[str]:
     """Names that a strategy uses and whose content `code_hash` cannot tell, sorted."""
-    return sorted(_Found(strategy).unknown)
+    return list(code_of(strategy).left_out)
+
+
+def parameter_told(value: Any) -> Any:
+    """A parameter as the fingerprint has it: plain values as they are, of others what they hold, as text.
+
+    What cannot be told is there by its class alone.
+    """
+    content = Content(value).text
+    if content is None:
+        return {"unknown": f"{type(value).__module__}.{type(value).__qualname__}"}
+    return copy.deepcopy(value) if _is_plain(value) else {"content": content}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON has a value as it is, but for lists and tuples, which it does not tell apart."""
+    kind = type(value)
+    return kind in (type(None), bool, int, float, str) or (kind in (list, tuple) and all(map(_is_plain, value)))
 
 
 @cache

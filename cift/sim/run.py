@@ -13,6 +13,7 @@ from cift import _sim
 from cift.domain.duration import NANOSECONDS
 from cift.domain.instrument import MONEY_MAX, MONEY_UNITS_MAX, MONEY_UNITS_PER_ONE, Instrument, Number, to_decimal
 from cift.errors import InvalidParameter, NoData, NotSupported
+from cift.sim.code import remember_loaded
 from cift.sim.fingerprint import Code, code_of, encoded, engine_hash, parameter_told
 from cift.sim.record import RunRecord
 from cift.sim.venue import Venue
@@ -188,7 +189,7 @@ def run(spec: RunSpec) -> RunRecord:
     parameters = {name: getattr(values, name) for name in spec.strategy.parameters}  # type: ignore[attr-defined]
     code = spec.code if spec.code is not None else code_of(spec.strategy)
     fingerprint = _fingerprint(spec, parameters, code)
-    notes = _left_out(spec, fingerprint, code)
+    notes = [*code.notes, *_left_out(spec, fingerprint, code)]
     parameters = {name: _copied(value) for name, value in parameters.items()}
     compiled = simulator(spec, header=encoded(fingerprint))
     seated = seat(compiled, spec, _instruments(spec))
@@ -198,6 +199,7 @@ def run(spec: RunSpec) -> RunRecord:
         drive(compiled, spec, seated.look_ahead, aside.put)
     except BaseException as raised:  # what a handler raises, interrupts included, ends the run and is raised again below
         error = raised
+    remember_loaded()
     compiled.finish()
     if error is None and not compiled.has_begun:
         raise NoData(f"no data: {spec.ticks!r} has no rows; check symbol, dates and level")
@@ -327,7 +329,7 @@ def _record(
     aside: _Aside,
     fingerprint: dict[str, Any],
     parameters: dict[str, Any],
-    left_out: list[str],
+    about_fingerprint: list[str],
     error: BaseException | None,
 ) -> RunRecord:
     columns, journal = aside.whole()
@@ -343,7 +345,7 @@ def _record(
         notes.append(f"{compiled.off_tick_prints()} prints lie between two ticks; they fill ours at better prices only.")
     if spec.ticks.level == "L3" and spec.ticks.start_ns is not None and spec.ticks.start_ns % NANOSECONDS["d"]:
         notes.append("The book was built from the first record of its day; the strategy saw it from the start of the view on.")
-    notes += left_out
+    notes += about_fingerprint
     if spec.clock_offset_ns:
         notes.append(f"Times of receipt were moved by {spec.clock_offset_ns} ns (clock_offset).")
     instruments = _instruments(spec)

@@ -6,6 +6,7 @@ import ast
 import dis
 import inspect
 import linecache
+import os
 import struct
 import sys
 import sysconfig
@@ -276,6 +277,8 @@ def _is_edited(module: ModuleType, path: Path) -> bool:
         now = path.stat()
     except OSError:
         return False
+    if not os.access(Path(copy).parent, os.W_OK):
+        return False  # an old copy stays there
     of_a_time = head[:8] == MAGIC_NUMBER + bytes(4)
     time_and_size = struct.pack("<II", int(now.st_mtime) & 0xFFFF_FFFF, now.st_size & 0xFFFF_FFFF)
     return of_a_time and head[8:] != time_and_size

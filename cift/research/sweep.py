@@ -287,7 +287,8 @@ class _Outcome:
         figures = {label: value.item() if hasattr(value, "item") else value for label, value in figures.items()}
         identity = digest_of(self.record.fingerprint)
         returns = stats.returns.write_ipc_stream(None).getvalue()
-        return Trial(self.parameters, figures, self.record.digest, identity, None, self.elapsed_s, returns)
+        # The record has the parameters from before the run, which a handler may have changed.
+        return Trial(self.record.parameters, figures, self.record.digest, identity, None, self.elapsed_s, returns)
 
 
 def _attempt(spec: RunSpec, parameters: Parameters) -> _Outcome:

@@ -6,13 +6,16 @@ import ast
 import dis
 import inspect
 import linecache
+import os
+import struct
 import sys
 import sysconfig
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
 from enum import Enum
 from functools import cached_property, lru_cache
+from importlib.util import MAGIC_NUMBER, decode_source
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -31,6 +34,7 @@ _PACKAGE_FOLDERS = frozenset({"site-packages", "dist-packages"})
 class ClassText(NamedTuple):
     """The text of a class, and where it stands."""
 
+    node: ast.ClassDef
     text: str
     file: str
     first_line: int
@@ -50,7 +54,7 @@ def class_text(cls: type) -> ClassText | None:
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             last = node.end_lineno or node.lineno
             if node.name == cls.__name__ and first <= code.co_firstlineno <= last:
-                return ClassText(textwrap.dedent("".join(lines[first - 1 : last])), code.co_filename, first, last)
+                return ClassText(node, textwrap.dedent("".join(lines[first - 1 : last])), code.co_filename, first, last)
     return None
 
 
@@ -69,14 +73,14 @@ def code_text(code: CodeType) -> str:
     try:
         text = inspect.getsource(code)
     except (OSError, TypeError):
-        return _compiled(code)
+        return compiled_text(code)
     # Of several lambdas in one line the text does not say which.
-    return text + _compiled(code) if code.co_name == "<lambda>" and text.count("lambda") > 1 else text
+    return text + compiled_text(code) if code.co_name == "<lambda>" and text.count("lambda") > 1 else text
 
 
-def _compiled(code: CodeType) -> str:
+def compiled_text(code: CodeType) -> str:
     """Compiled code as text without addresses or places, so that equal code has equal text."""
-    constants = [_compiled(value) if isinstance(value, CodeType) else Content(value).text for value in code.co_consts]
+    constants = [compiled_text(value) if isinstance(value, CodeType) else Content(value).text for value in code.co_consts]
     takes = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
     names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
     return f"{code.co_name}:{code.co_code.hex()}:{code.co_exceptiontable.hex()}:{takes}:{constants!r}:{names!r}"
@@ -103,31 +107,73 @@ def _is_generated(cls: type, name: str, function: FunctionType) -> bool:
     if not name.startswith("_") or not (is_dataclass(cls) or issubclass(cls, (Enum, tuple))):
         return False
     home = module_of(function)
-    return (
-        function.__code__.co_filename.startswith("<string>") or home is None or (is_installed(home) and own_file(home) is None)
+    return function.__code__.co_filename.startswith("<string>") or home is None or is_installed(home)
+
+
+def inner_of(thing: Any) -> Any:
+    """What a function was made around, None where it was not: Numba's compiler and decorators such as `lru_cache` keep it.
+
+    Looked up without running code of the object: one that answers to every name would never come to an end.
+    """
+    found = (inspect.getattr_static(thing, name, None) for name in ("py_func", "__wrapped__"))
+    return next((inner for inner in found if inner is not None), None)
+
+
+def innermost(thing: Any) -> Any:
+    """What a function was made around in the end; itself where it was not."""
+    while (inner := inner_of(thing)) is not None:
+        thing = inner
+    return thing
+
+
+class Names(NamedTuple):
+    """What code names: the globals that it reads, all its names of attributes and globals, and the modules that it imports."""
+
+    read: frozenset[str]
+    attributes: frozenset[str] = frozenset()
+    imported: frozenset[str] = frozenset()
+
+
+@lru_cache(maxsize=4096)
+def names_in(code: CodeType) -> Names:
+    """The names in compiled code and in the functions inside it. Kept, because taking code apart costs more than a short run."""
+    read, imported = set(), set()
+    constants: list[Any] = [None, None]
+    for instruction in dis.get_instructions(code):
+        name = instruction.argval
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
+            read.add(name)
+        elif instruction.opname in ("LOAD_CONST", "LOAD_SMALL_INT"):
+            constants = [constants[-1], name]
+        elif instruction.opname == "IMPORT_NAME":
+            level, parts = constants
+            imported |= set() if level else {name, *(f"{name}.{part}" for part in parts or ())}
+    inside = [names_in(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    return Names(
+        frozenset(read).union(*(names.read for names in inside)),
+        frozenset(code.co_names).union(*(names.attributes for names in inside)),
+        frozenset(imported).union(*(names.imported for names in inside)),
     )
 
 
-def names_of(text: str, code: list[CodeType]) -> set[str]:
-    """The names that a text uses; where the text is lost, the globals that its compiled code reads."""
-    return {*_names(text), *(name for part in code for name in _global_names(part))}
-
-
-def _names(text: str) -> set[str]:
-    try:
-        tree = ast.parse(textwrap.dedent(text))
-    except SyntaxError:
-        return set()
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-
-
-def _global_names(code: CodeType) -> Iterator[str]:
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
-            yield instruction.argval
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _global_names(constant)
+@lru_cache(maxsize=256)
+def names_at_class_level(node: ast.ClassDef) -> Names:
+    """The names that a class reads while it is made, in bases, decorators, defaults, annotations and body, but for its own."""
+    read: set[str] = set()
+    bound: set[str] = set()
+    waiting: list[ast.AST] = [node]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, ast.Name):
+            (read if isinstance(part.ctx, ast.Load) else bound).add(part.id)
+        elif isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            bound.add(part.name)
+            waiting += [*part.decorator_list, part.args, *([part.returns] if part.returns is not None else [])]
+        elif isinstance(part, ast.Lambda):
+            waiting.append(part.args)
+        else:
+            waiting += ast.iter_child_nodes(part)
+    return Names(frozenset(read - bound))
 
 
 # ------------------------------------------------------------------ modules
@@ -143,55 +189,211 @@ def module_of(thing: Any) -> ModuleType | None:
 
 def own_file(module: ModuleType) -> Path | None:
     """The file of a module that is the user's own, not an installed one."""
-    name = getattr(module, "__file__", None)
-    if name is None or module.__name__.split(".")[0] == "cift":
-        return None
-    path = Path(name).resolve()
+    file = getattr(module, "__file__", None)
+    return None if file is None or module.__name__.split(".")[0] == "cift" else _own_path(file)
+
+
+@lru_cache(maxsize=1024)
+def _own_path(file: str) -> Path | None:
+    path = Path(file).resolve()
     if path.suffix != ".py" or str(path).startswith(_INSTALLED) or not _PACKAGE_FOLDERS.isdisjoint(path.parts):
         return None
     return path
 
 
 def is_installed(module: ModuleType) -> bool:
-    """Whether a module is the package's, Python's or an installed one, given that it is no file of the user's own."""
-    return module.__name__ != "__main__" and (getattr(module, "__file__", None) is not None or module.__spec__ is not None)
+    """Whether a module is the package's, Python's or an installed one."""
+    if module.__name__ == "__main__" or own_file(module) is not None:
+        return False
+    return getattr(module, "__file__", None) is not None or module.__spec__ is not None
 
 
-def is_package(module: ModuleType) -> bool:
-    """Whether a module is one that was installed: not Python's, not this package, not the user's own."""
-    top = module.__name__.split(".")[0]
-    has_file = getattr(module, "__file__", None) is not None
-    return (
-        has_file and is_installed(module) and own_file(module) is None and top != "cift" and top not in sys.stdlib_module_names
-    )
+def is_package(name: str) -> bool:
+    """Whether the module of a name, given that it is an installed one, came with a package: not with Python, not with this one."""
+    top = name.split(".")[0]
+    return top != "cift" and top not in sys.stdlib_module_names
 
 
-def own_modules(module: ModuleType) -> Iterator[tuple[ModuleType, Path, str]]:
-    """A module and all that it imports, as far as they are the user's own, with their files and texts."""
-    seen: set[str] = set()
-    waiting = [module]
-    while waiting:
-        current = waiting.pop()
-        path = own_file(current)
-        if path is None or current.__name__ in seen:
-            continue
-        seen.add(current.__name__)
-        text = path.read_text(encoding="utf-8")
-        yield current, path, text
-        waiting += [sys.modules[name] for name in _imported(text, current.__package__ or "") if name in sys.modules]
+# ------------------------------------------------------------------ what the user's own files say
 
 
-def packages_in(text: str, package: str) -> set[str]:
-    """The installed packages that a text of a package imports."""
-    names = _imported(text, package)
-    return {name.split(".")[0] for name in names if name in sys.modules and is_package(sys.modules[name])}
+class Source(NamedTuple):
+    """What a file says, and the same as text."""
+
+    content: bytes
+    text: str
+
+
+def source_on_disk(path: Path) -> Source | None:
+    """What a file says now; None where it cannot be read."""
+    try:
+        content = path.read_bytes()
+        return Source(content, _decoded(content))
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return None
 
 
 @lru_cache(maxsize=256)
-def _imported(text: str, package: str) -> tuple[str, ...]:
+def _decoded(content: bytes) -> str:
+    return decode_source(content)
+
+
+class _Load(NamedTuple):
+    """One loading of a module: `importlib.reload` gives it another spec."""
+
+    module: ModuleType
+    spec: Any
+    source: Source | None
+
+
+_LOADS: dict[str, _Load] = {}
+_LATER: set[str] = set()
+"""Names of modules whose files were read before they were loaded."""
+
+
+def source_of(module: ModuleType) -> Source | None:
+    """What the file of a module of the user's own said when it was first asked for after it was loaded; an edit comes later."""
+    path = own_file(module)
+    if path is None:
+        return None
+    load = _LOADS.get(module.__name__)
+    if load is None or load.module is not module or load.spec is not module.__spec__:
+        source = None if _is_edited(module, path) else source_on_disk(path)
+        load = _LOADS[module.__name__] = _Load(module, module.__spec__, source)
+    return load.source
+
+
+def _is_edited(module: ModuleType, path: Path) -> bool:
+    """Whether a file was edited after it was loaded, as far as the compiled copy tells that Python then writes beside it.
+
+    The copy begins with a magic number, flags, and the time and size of the file that it was made of.
+    """
+    copy = getattr(module.__spec__, "cached", None)
+    if copy is None or sys.dont_write_bytecode or _compiler(module) is None:
+        return False
+    try:
+        with Path(copy).open("rb") as file:
+            head = file.read(16)
+        now = path.stat()
+    except OSError:
+        return False
+    if not os.access(Path(copy).parent, os.W_OK):
+        return False  # an old copy stays there
+    of_a_time = head[:8] == MAGIC_NUMBER + bytes(4)
+    time_and_size = struct.pack("<II", int(now.st_mtime) & 0xFFFF_FFFF, now.st_size & 0xFFFF_FFFF)
+    return of_a_time and head[8:] != time_and_size
+
+
+def remember_loaded() -> None:
+    """Reads the files of the modules that a run has loaded, before they are edited."""
+    for name in [name for name in [*_LATER] if name in sys.modules]:
+        source_of(sys.modules[name])
+        _LATER.discard(name)
+
+
+def is_written(thing: Any) -> bool:
+    """Whether a module, class or function of the user's own is what its file says. It is not where that was edited after it was
+    loaded, or where a class is older than the last reload.
+    """
+    home = module_of(thing)
+    source = None if home is None else source_of(home)
+    if home is None or source is None:
+        return False
+    if inspect.ismodule(thing):
+        return True
+    functions = [function for _, function in methods(thing)] if inspect.isclass(thing) else [innermost(thing)]
+    return all(
+        _is_in(source, home, function.__code__)
+        for function in functions
+        if isinstance(function, FunctionType) and module_of(function) is home
+    )
+
+
+def _is_in(source: Source, home: ModuleType, code: CodeType) -> bool:
+    """Whether code was compiled from a text. What was made by a program follows from the text, and so does what a loader makes
+    that does not say how it compiles.
+    """
+    compiler = _compiler(home)
+    if compiler is None or code.co_filename.startswith("<"):
+        return True
+    return compiled_text(code) in _compiled_parts(compiler, source.content, str(home.__file__))
+
+
+def _compiler(module: ModuleType) -> Any:
+    """How a module was compiled: some loaders change what a text says. None where its loader does not tell."""
+    return getattr(getattr(module, "__loader__", None), "source_to_code", None)
+
+
+@lru_cache(maxsize=256)
+def _compiled_parts(compiler: Callable[[bytes, str], CodeType], content: bytes, file: str) -> frozenset[str]:
+    """All functions and classes of a text as compiled code; none where it is no Python."""
+    try:
+        waiting = [compiler(content, file)]
+    except (SyntaxError, ValueError):
+        return frozenset()
+    parts = []
+    while waiting:
+        parts.append(waiting.pop())
+        waiting += [constant for constant in parts[-1].co_consts if isinstance(constant, CodeType)]
+    return frozenset(map(compiled_text, parts))
+
+
+class Place(NamedTuple):
+    """A module that an import leads to: where it is the user's own, with its file. It may not be loaded yet."""
+
+    name: str
+    package: str
+    path: Path | None
+    module: ModuleType | None
+
+    def source(self) -> Source | None:
+        """What its file said when it was loaded; or else what it says now."""
+        if self.module is not None:
+            return source_of(self.module)
+        _LATER.add(self.name)
+        return None if self.path is None else source_on_disk(self.path)
+
+
+def places(name: str) -> Iterator[Place]:
+    """The modules that the import of a dotted name leads to, as far as they have files; none is loaded to find out."""
+    parts = name.split(".")
+    inside: Any = None
+    for end in range(1, len(parts) + 1):
+        at = ".".join(parts[:end])
+        module = sys.modules.get(at)
+        if module is not None:
+            file, inside = getattr(module, "__file__", None), getattr(module, "__path__", None)
+        else:
+            spec = _spec(at, inside)
+            if spec is None:
+                return
+            file, inside = spec.origin if spec.has_location else None, spec.submodule_search_locations
+        path = None if file is None or parts[0] == "cift" else _own_path(file)
+        if file is not None:
+            yield Place(at, at if inside is not None else at.rpartition(".")[0], path, module)
+        if inside is None or (file is not None and path is None):
+            return
+
+
+def _spec(name: str, inside: Any) -> Any:
+    """Where Python would find a module, asked as an import asks."""
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        spec = None if find is None else find(name, inside)
+        if spec is not None:
+            return spec
+    return None
+
+
+@lru_cache(maxsize=256)
+def imports_of(text: str, package: str) -> tuple[str, ...]:
     """Names of the modules that a text of a package imports. Kept, because parsing costs more than a short run."""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return ()
     names: list[str] = []
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -200,4 +402,4 @@ def _imported(text: str, package: str) -> tuple[str, ...]:
                 root = package.rsplit(".", node.level - 1)[0] if node.level > 1 else package
                 base = f"{root}.{base}".rstrip(".")
             names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    return tuple(names)
+    return tuple(name for name in dict.fromkeys(names) if all(name.split(".")))

@@ -9,12 +9,22 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from numbers import Number
 from typing import Any
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, range, Decimal, datetime, date, timedelta)
 """Whose `repr` is their content. A kind stands before the one that it derives from."""
 
+_FIXED = (*(kind for kind in _PLAIN if kind is not bytearray), Number, Enum)
+
 _CONTAINERS = (list, tuple, set, frozenset, dict)
+
+
+def is_fixed(value: Any) -> bool:
+    """Whether a value is one that cannot change: a number, a text, a time, a member of an enum, a tuple of such."""
+    if isinstance(value, (tuple, frozenset)):
+        return all(map(is_fixed, value))
+    return isinstance(value, _FIXED)
 
 
 class Content:

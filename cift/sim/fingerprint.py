@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from enum import Enum, EnumMeta
 from functools import cache, cached_property
@@ -16,18 +17,26 @@ from typing import Any, NamedTuple
 
 from cift import _sim
 from cift.sim.code import (
+    Names,
+    Place,
     class_text,
     code_text,
+    compiled_text,
+    imports_of,
+    inner_of,
+    innermost,
     is_installed,
     is_package,
+    is_written,
     methods,
     module_of,
-    names_of,
+    names_at_class_level,
+    names_in,
     own_file,
-    own_modules,
-    packages_in,
+    places,
+    source_on_disk,
 )
-from cift.sim.content import Content
+from cift.sim.content import Content, is_fixed
 
 _DECIDING = ("domain", "indicators", "sim")
 """Layers of the package whose code a digest depends on, beside the strategy's own base."""
@@ -40,7 +49,7 @@ def digest_of(parts: Mapping[str, Any]) -> str:
 
 def encoded(parts: Mapping[str, Any]) -> str:
     """Plain values in the one encoding that hashes and journals use: sorted JSON."""
-    return json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    return json.dumps(parts, sort_keys=True, separators=(",", ":"))
 
 
 class Code(NamedTuple):
@@ -48,12 +57,16 @@ class Code(NamedTuple):
 
     hash: str
     packages: dict[str, str]
+    left_out: tuple[str, ...]
+    """Names that the code uses and whose content the hash does not tell, sorted."""
+    notes: tuple[str, ...]
+    """Sentences about files that do not say what runs."""
 
 
 def code_of(strategy: type) -> Code:
-    """The hash of the code that decides, and the packages that it names."""
+    """The hash of the code that decides, the packages that it names, and what the hash leaves out."""
     found = _Found(strategy)
-    return Code(digest_of(found.texts), _versions(found.packages))
+    return Code(digest_of(found.texts), _versions(found.packages), tuple(sorted(found.unknown)), tuple(sorted(found.notes)))
 
 
 def code_hash(strategy: type) -> str:
@@ -72,7 +85,24 @@ def packages(strategy: type) -> dict[str, str]:
 
 def left_out(strategy: type) -> list[str]:
     """Names that a strategy uses and whose content `code_hash` cannot tell, sorted."""
-    return sorted(_Found(strategy).unknown)
+    return list(code_of(strategy).left_out)
+
+
+def parameter_told(value: Any) -> Any:
+    """A parameter as the fingerprint has it: plain values as they are, of others what they hold, as text.
+
+    What cannot be told is there by its class alone.
+    """
+    content = Content(value).text
+    if content is None:
+        return {"unknown": f"{type(value).__module__}.{type(value).__qualname__}"}
+    return copy.deepcopy(value) if _is_plain(value) else {"content": content}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON has a value as it is, but for lists and tuples, which it does not tell apart."""
+    kind = type(value)
+    return kind in (type(None), bool, int, float, str) or (kind in (list, tuple) and all(map(_is_plain, value)))
 
 
 @cache
@@ -100,17 +130,21 @@ def _version(package: str) -> str:
 class _Found:
     """What decides beside the data: texts by what they are of, the names of what cannot be told, and packages.
 
-    Of the user's own files the whole module counts. What has no file (a notebook, the prompt), or was made inside a function
-    and so may differ from one call to the next, counts by its text, by what it carries and by the content of what it names. Of
-    an installed thing its name counts, and its package's version.
+    Of the user's own files the whole module counts as it was loaded, and what numbers and texts its classes and the globals that
+    they name hold by now. What has no file (a notebook, the prompt) or is no longer what its file says counts by its text or
+    compiled code, by what it carries and by the content of what it names. What was made inside a function may differ from one
+    call to the next, and what it carries counts too. Of an installed thing its name counts, and its package's version.
     """
 
     def __init__(self, strategy: type) -> None:
         self.texts: dict[str, str] = {}
         self.unknown: set[str] = set()
         self.packages: set[str] = set()
+        self.notes: set[str] = set()
         self._keys: dict[int, str] = {}  # of classes and functions, by id
         self._read: set[tuple[int, str]] = set()  # globals, by the id of their place and their name
+        self._looked_into: set[tuple[int, Names]] = set()  # modules, by id, for some names
+        self._imported: set[str] = set()  # names
         self._modules: set[Path] = set()
         own = module_of(strategy)
         self._own_path = None if own is None else own_file(own)
@@ -118,9 +152,9 @@ class _Found:
         for at, owner in enumerate(owners):
             # A base may have the name of the class that derives from it.
             self._value(owner.__name__ if at == 0 else f"{owner.__name__} (base {at})", owner)
-        if not all(_is_told(owner) for owner in owners):
-            declared = {**getattr(strategy, "parameters", {}), **getattr(strategy, "states", {})}
-            for name, one in declared.items():
+        told = all(_is_told(owner) for owner in owners)
+        for name, one in {**getattr(strategy, "parameters", {}), **getattr(strategy, "states", {})}.items():
+            if not told or is_fixed(one.default):
                 self._value(f"{strategy.__name__}.{name} declared", one.default)
 
     def _put(self, key: str, text: str) -> None:
@@ -135,7 +169,7 @@ class _Found:
         elif inspect.ismethod(value):
             self._value(f"{name} self", value.__self__)
             self._value(name, value.__func__)
-        elif (inspect.isroutine(value) and hasattr(value, "__qualname__")) or hasattr(value, "py_func"):
+        elif (inspect.isroutine(value) and hasattr(value, "__qualname__")) or inner_of(value) is not None:
             self._defined(name, value)
         else:
             content = Content(value)
@@ -154,34 +188,72 @@ class _Found:
             self._put(f"name {name}", self._keys[id(thing)])
             return
         self._keys[id(thing)] = f"{name} (thing {len(self._keys)})"
-        if home is not None and own_file(home) is not None:
-            self._module(home)
-            self._put(f"name {name}", self._place(thing, home))
-        elif home is not None and is_installed(home):
-            if is_package(home):
+        if home is not None and is_installed(home):
+            if is_package(home.__name__) and getattr(home, "__file__", None) is not None:
                 self.packages.add(home.__name__.split(".")[0])
             self._put(f"name {name}", _public_name(thing, home))
             self._wrapped(name, thing)
             return
+        written = is_written(thing)
+        if home is not None and written:
+            self._module(home)
+            self._put(f"name {name}", self._place(thing, home))
+        elif home is not None and (path := own_file(home)) is not None:
+            self._note(path)
         if inspect.isclass(thing):
             self._class(name, thing)
         elif inspect.ismodule(thing):
             if home is None or own_file(home) is None:
                 self.unknown.add(name)
-        elif home is not None and own_file(home) is not None:
+        elif written:
             self._carried(name, thing)
+            function = innermost(thing)
+            if isinstance(function, FunctionType):
+                self._code(function, told=True)
         else:
             self._function(name, thing)
 
+    def _note(self, path: Path) -> None:
+        self.notes.add(
+            f"{path.name} does not say what ran: it was edited or moved after it was loaded, or the class is from before a reload. "
+            "The fingerprint is of the code that ran; reload the module, or start anew, to run what the file says"
+        )
+
     def _module(self, home: ModuleType) -> None:
         """A module of the user's own and those that it imports. The strategy's own has no name: it may run as a script."""
-        if own_file(home) in self._modules:
-            return
-        for module, path, text in own_modules(home):
-            if path not in self._modules:
-                self._modules.add(path)
-                self.packages |= packages_in(text, module.__package__ or "")
-                self._put("own module" if path == self._own_path else f"module {module.__name__}", text)
+        path = own_file(home)
+        if path != self._own_path:
+            self._import([home.__name__])
+        elif path not in self._modules:
+            self._import(self._file(Place(home.__name__, home.__package__ or "", path, home)))
+
+    def _import(self, names: Iterable[str]) -> None:
+        """What the imports of names load: modules of the user's own, all that these import, and packages."""
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name in self._imported:
+                continue
+            self._imported.add(name)
+            for place in places(name):
+                if place.path is not None and place.path not in self._modules:
+                    waiting += self._file(place)
+                elif place.path is None and is_package(name):
+                    self.packages.add(name.split(".")[0])
+
+    def _file(self, place: Place) -> tuple[str, ...]:
+        """A file of the user's own; the names that it imports."""
+        assert place.path is not None
+        self._modules.add(place.path)
+        source = place.source()
+        if source is None or source != source_on_disk(place.path):
+            self._note(place.path)
+        if source is None:
+            held = {} if place.module is None else vars(place.module)
+            self._named(Names(frozenset(held)), held, told=False)
+            return ()
+        self._put("own module" if place.path == self._own_path else f"module {place.name}", source.text)
+        return imports_of(source.text, place.package)
 
     def _place(self, thing: Any, home: ModuleType) -> str:
         """Where in the user's own files a thing stands."""
@@ -193,32 +265,33 @@ class _Found:
 
     def _class(self, name: str, cls: type) -> None:
         told = _is_told(cls)
-        text = None if told else class_text(cls)
-        inside = []
+        home = module_of(cls)
+        text = class_text(cls) if home is None or own_file(home) is None else None
         for attribute, function in methods(cls):
-            home = module_of(function)
+            its_home = module_of(function)
             if text is not None and text.holds(function.__code__):
-                inside.append(function.__code__)
-            elif not told or (home is not module_of(cls) and (home is None or not is_installed(home))):
+                self._code(function, told=False)
+            elif not told or (its_home is not home and (its_home is None or not is_installed(its_home))):
                 self._value(f"{name}.{attribute}", function)
+            elif its_home is home:
+                self._code(function, told=True)
             self._carried(f"{name}.{attribute}", function)
-        if told:
-            return
         if text is not None:
             self._put(f"class {name}", text.text)
-            home = module_of(cls)
-            self._named(text.text, inside, {} if home is None or own_file(home) is not None else vars(home))
-        if type(cls) not in (type, EnumMeta):
+            self._named(names_at_class_level(text.node), {} if home is None else vars(home), told=False)
+        if not told and type(cls) not in (type, EnumMeta):
             self._value(f"{name} class", type(cls))
         for attribute, value in _attributes(cls):
-            self._value(f"{name}.{attribute}", value)
+            if not told or is_fixed(value):
+                self._value(f"{name}.{attribute}", value)
 
     def _function(self, name: str, function: Any) -> None:
-        inner = getattr(function, "py_func", None) or getattr(function, "__wrapped__", None)
+        inner = inner_of(function)
         if isinstance(function, FunctionType):
-            text = code_text(function.__code__)
-            self._put(f"function {name}", text)
-            self._named(text, [function.__code__], function.__globals__)
+            home = module_of(function)
+            lost = home is not None and own_file(home) is not None
+            self._put(f"function {name}", compiled_text(function.__code__) if lost else code_text(function.__code__))
+            self._code(function, told=False)
             self._carried(name, function)
             for attribute, value in sorted(vars(function).items()):
                 if attribute != "__wrapped__":
@@ -237,12 +310,25 @@ class _Found:
             if home is not None and (own_file(home) is not None or not is_installed(home)):
                 self._value(f"{name} {variable}", value)
 
-    def _named(self, text: str, code: list[CodeType], place: Mapping[str, Any]) -> None:
-        """The globals that a text names, each once."""
-        for name in sorted(names_of(text, code) & place.keys()):
+    def _code(self, function: FunctionType, *, told: bool) -> None:
+        """What the code of a function names. Where the text of a file tells it, so it does what it imports."""
+        names = names_in(function.__code__)
+        self._named(names, function.__globals__, told=told)
+        if not told:
+            self._import(sorted(names.imported))
+
+    def _named(self, names: Names, place: Mapping[str, Any], *, told: bool) -> None:
+        """The globals that code names, each once. Where a file tells how they began, those count that are set, not filled."""
+        for name in sorted(names.read & place.keys()):
+            value = place[name]
+            if name.startswith("__") or (told and not (is_fixed(value) or _is_defined(value))):
+                continue
             if (id(place), name) not in self._read:
                 self._read.add((id(place), name))
-                self._value(name, place[name])
+                self._value(name, value)
+            if inspect.ismodule(value) and own_file(value) is not None and (id(value), names) not in self._looked_into:
+                self._looked_into.add((id(value), names))
+                self._named(names._replace(read=names.attributes), vars(value), told=is_written(value))
 
     def _carried(self, name: str, function: Any) -> None:
         """What a function closes over; and its defaults, where no file tells them."""
@@ -263,9 +349,13 @@ def _own_classes(strategy: type) -> list[type]:
 
 
 def _is_told(thing: Any) -> bool:
-    """Whether the text of a file tells all of a class or function: it has one, and was not made inside a function."""
-    home = module_of(thing)
-    return home is not None and own_file(home) is not None and "<locals>" not in thing.__qualname__
+    """Whether the text of a file tells all of a class or function: it says what runs, not as a part of a function."""
+    return is_written(thing) and "<locals>" not in thing.__qualname__
+
+
+def _is_defined(value: Any) -> bool:
+    """Whether a value is a module, a class or a function."""
+    return inspect.ismodule(value) or inspect.isclass(value) or isinstance(innermost(value), FunctionType)
 
 
 def _public_name(thing: Any, home: ModuleType) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,7 +13,8 @@ from cift import _sim
 from cift.domain.duration import NANOSECONDS
 from cift.domain.instrument import MONEY_MAX, MONEY_UNITS_MAX, MONEY_UNITS_PER_ONE, Instrument, Number, to_decimal
 from cift.errors import InvalidParameter, NoData, NotSupported
-from cift.sim.fingerprint import Code, code_of, encoded, engine_hash, left_out
+from cift.sim.code import remember_loaded
+from cift.sim.fingerprint import Code, code_of, encoded, engine_hash, parameter_told
 from cift.sim.record import RunRecord
 from cift.sim.venue import Venue
 
@@ -63,7 +65,8 @@ class RunSpec:
         read: how `Strategy.read` gets a file.
         progress: called with the rows delivered so far.
         sink: makes the place for what a long run leaves behind; None: all stays in memory. spill_rows: when it goes there.
-        code: hash and packages of the code, where they were taken already: a class that travelled to a worker left its text behind.
+        code: what the fingerprint says of the code, where it was taken already: a class that travelled to a worker left its text
+            behind.
         origin: where strategy and data were found, as plain values; goes into the record as it is.
     """
 
@@ -181,7 +184,13 @@ def run(spec: RunSpec) -> RunRecord:
     """
     from cift.sim.seat import seat
 
-    fingerprint = fingerprint_of(spec)
+    # All of it before the run: a handler may change what it was given.
+    values = spec.strategy(**spec.parameters)
+    parameters = {name: getattr(values, name) for name in spec.strategy.parameters}  # type: ignore[attr-defined]
+    code = spec.code if spec.code is not None else code_of(spec.strategy)
+    fingerprint = _fingerprint(spec, parameters, code)
+    notes = [*code.notes, *_left_out(spec, fingerprint, code)]
+    parameters = {name: _copied(value) for name, value in parameters.items()}
     compiled = simulator(spec, header=encoded(fingerprint))
     seated = seat(compiled, spec, _instruments(spec))
     error: BaseException | None = None
@@ -190,11 +199,12 @@ def run(spec: RunSpec) -> RunRecord:
         drive(compiled, spec, seated.look_ahead, aside.put)
     except BaseException as raised:  # what a handler raises, interrupts included, ends the run and is raised again below
         error = raised
+    remember_loaded()
     compiled.finish()
     if error is None and not compiled.has_begun:
         raise NoData(f"no data: {spec.ticks!r} has no rows; check symbol, dates and level")
     seated.warn_of_undeclared_state()
-    record = _record(spec, compiled, aside, fingerprint | {"reads": seated.reads}, error)
+    record = _record(spec, compiled, aside, fingerprint | {"reads": seated.reads}, parameters, notes, error)
     if error is not None:
         raise RunError(record) from error
     return record
@@ -257,17 +267,14 @@ def _log_columns(log: Sequence[tuple[int, str, str]]) -> dict[str, Any]:
     }
 
 
-def fingerprint_of(spec: RunSpec) -> dict[str, Any]:
+def _fingerprint(spec: RunSpec, parameters: Mapping[str, Any], code: Code) -> dict[str, Any]:
     """What the digest of a run depends on, by part."""
-    strategy = spec.strategy
-    values = strategy(**spec.parameters)
-    code = spec.code if spec.code is not None else code_of(strategy)
     return {
         "data": {f"{feed.symbol} {feed.schema}": feed.content_hash for feed in spec.ticks.feeds},
         "period": [spec.ticks.start_ns, spec.ticks.end_ns],
         "code": code.hash,
         "packages": code.packages,
-        "parameters": {name: getattr(values, name) for name in strategy.parameters},  # type: ignore[attr-defined]
+        "parameters": {name: parameter_told(value) for name, value in parameters.items()},
         "venue": spec.venue.to_dict(),
         "cash": str(to_decimal(spec.cash, "cash")),
         "clock_offset_ns": spec.clock_offset_ns,
@@ -275,6 +282,24 @@ def fingerprint_of(spec: RunSpec) -> dict[str, Any]:
         "engine": engine_hash(),
         "instruments": {symbol: _plain(instrument) for symbol, instrument in _instruments(spec).items()},
     }
+
+
+def _left_out(spec: RunSpec, fingerprint: Mapping[str, Any], code: Code) -> list[str]:
+    """A sentence about what the fingerprint leaves out, where there is something."""
+    told = fingerprint["parameters"]
+    parameters = [
+        f"{spec.strategy.__name__}.{name}" for name in told if isinstance(told[name], dict) and "unknown" in told[name]
+    ]
+    names = [*code.left_out, *parameters]
+    return [f"Not part of the fingerprint, since their content cannot be told: {', '.join(names)}"] if names else []
+
+
+def _copied(value: Any) -> Any:
+    """A value as it is now; one that cannot be copied is the fingerprint's text of it."""
+    try:
+        return copy.deepcopy(value)
+    except Exception:
+        return parameter_told(value)
 
 
 def _instruments(spec: RunSpec) -> dict[str, Instrument]:
@@ -298,7 +323,15 @@ def _instrument_row(instrument: Instrument) -> tuple[str, tuple[int, int], tuple
     return instrument.symbol, (tick[0], 10 ** tick[1]), (lot[0], 10 ** lot[1]), increment, int(unit), 0
 
 
-def _record(spec: RunSpec, compiled: Any, aside: _Aside, fingerprint: dict[str, Any], error: BaseException | None) -> RunRecord:
+def _record(
+    spec: RunSpec,
+    compiled: Any,
+    aside: _Aside,
+    fingerprint: dict[str, Any],
+    parameters: dict[str, Any],
+    about_fingerprint: list[str],
+    error: BaseException | None,
+) -> RunRecord:
     columns, journal = aside.whole()
     times = columns["equity"]["ts"]
     first = int(times[0]) if len(times) else 0
@@ -312,14 +345,13 @@ def _record(spec: RunSpec, compiled: Any, aside: _Aside, fingerprint: dict[str, 
         notes.append(f"{compiled.off_tick_prints()} prints lie between two ticks; they fill ours at better prices only.")
     if spec.ticks.level == "L3" and spec.ticks.start_ns is not None and spec.ticks.start_ns % NANOSECONDS["d"]:
         notes.append("The book was built from the first record of its day; the strategy saw it from the start of the view on.")
-    if spec.code is None and (unknown := left_out(spec.strategy)):
-        notes.append(f"Not part of the fingerprint, since their content cannot be told: {', '.join(unknown)}")
+    notes += about_fingerprint
     if spec.clock_offset_ns:
         notes.append(f"Times of receipt were moved by {spec.clock_offset_ns} ns (clock_offset).")
     instruments = _instruments(spec)
     return RunRecord(
         strategy=spec.strategy.__name__,
-        parameters=fingerprint["parameters"],
+        parameters=parameters,
         symbols=tuple(spec.ticks.symbols),
         level=spec.ticks.level,
         start_ns=first,

@@ -264,6 +264,36 @@ def test_a_value_with_the_name_of_a_module_counts(tmp_path: Path, monkeypatch: p
     assert code_hash(of_a_cell(cell, N=5)) != code_hash(of_a_cell(cell, N=6))
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["cell", "prompt"])
+def test_what_a_method_of_a_cell_imports_counts(kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    cell = CELL.replace("self.buy(AMOUNT[0])", "import of_later, numpy as n\n        self.buy(of_later.N)")
+
+    def hashed(n: int) -> str:
+        (tmp_path / "of_later.py").write_text(f"N = {n}\n")
+        return code_hash(of_a_cell(cell, kept=kept))
+
+    assert hashed(5) == hashed(5)
+    assert hashed(5) != hashed(6)
+    assert packages(of_a_cell(cell, kept=kept)) == {"numpy": version("numpy")}
+
+
+LOCALS = {
+    "a local": "    def on_start(self):\n        N = 1\n        self.buy(N)\n",
+    "an argument": "    def size(self, N=1): return N\n    def on_start(self): self.buy(self.size())\n",
+    "a comprehension": "    sizes = [N for N in (1, 2)]\n    def on_start(self): self.buy(self.sizes[0])\n",
+    "a name of the class": "    N = 1\n    sizes = (N,)\n    def on_start(self): self.buy(self.sizes[0])\n",
+}
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["cell", "prompt"])
+@pytest.mark.parametrize("body", LOCALS.values(), ids=LOCALS)
+def test_a_global_with_the_name_of_a_local_does_not_count(body: str, kept: bool) -> None:
+    cell = "import cift\nclass Sized(cift.Strategy):\n" + body
+    assert code_hash(of_a_cell(cell, kept=kept, N=5)) == code_hash(of_a_cell(cell, kept=kept, N=6))
+    assert left_out(of_a_cell(cell, kept=kept, N=iter([5]))) == []
+
+
 def test_a_file_has_one_hash_as_a_script_and_imported(tmp_path: Path) -> None:
     (tmp_path / "around_it.py").write_text("import of_one_hash\ndef twice(f):\n    return lambda self: f(self)\n")
     (tmp_path / "of_one_hash.py").write_text(

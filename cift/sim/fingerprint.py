@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import inspect
 import json
@@ -96,7 +95,7 @@ def parameter_told(value: Any) -> Any:
     content = Content(value).text
     if content is None:
         return {"unknown": f"{type(value).__module__}.{type(value).__qualname__}"}
-    return copy.deepcopy(value) if _is_plain(value) else {"content": content}
+    return value if _is_plain(value) else {"content": content}
 
 
 def _is_plain(value: Any) -> bool:

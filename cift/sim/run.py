@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -184,13 +183,12 @@ def run(spec: RunSpec) -> RunRecord:
     """
     from cift.sim.seat import seat
 
-    # All of it before the run: a handler may change what it was given.
+    # These are copies of its own: a handler may change what it is given.
     values = spec.strategy(**spec.parameters)
     parameters = {name: getattr(values, name) for name in spec.strategy.parameters}  # type: ignore[attr-defined]
     code = spec.code if spec.code is not None else code_of(spec.strategy)
     fingerprint = _fingerprint(spec, parameters, code)
     notes = [*code.notes, *_left_out(spec, fingerprint, code)]
-    parameters = {name: _copied(value) for name, value in parameters.items()}
     compiled = simulator(spec, header=encoded(fingerprint))
     seated = seat(compiled, spec, _instruments(spec))
     error: BaseException | None = None
@@ -292,14 +290,6 @@ def _left_out(spec: RunSpec, fingerprint: Mapping[str, Any], code: Code) -> list
     ]
     names = [*code.left_out, *parameters]
     return [f"Not part of the fingerprint, since their content cannot be told: {', '.join(names)}"] if names else []
-
-
-def _copied(value: Any) -> Any:
-    """A value as it is now; one that cannot be copied is the fingerprint's text of it."""
-    try:
-        return copy.deepcopy(value)
-    except Exception:
-        return parameter_told(value)
 
 
 def _instruments(spec: RunSpec) -> dict[str, Instrument]:

@@ -245,7 +245,7 @@ def _origin(data: Ticks, strategy: type[Strategy]) -> dict[str, Any]:
 
     from cift.data.runs import environment
     from cift.data.selection import selection
-    from cift.sim.code import own_file
+    from cift.sim.modules import own_file
 
     module = sys.modules.get(strategy.__module__)
     file = None if module is None else own_file(module)

@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from cift.errors import CiftError, InvalidParameter, NoData, NotSupported, UnknownFigure, UnknownName
 from cift.research.statistics import statistics_of
 from cift.research.table import LABELS, OWN_LABELS, Figure, figure_text
-from cift.sim.code import own_file
 from cift.sim.fingerprint import code_of, digest_of
+from cift.sim.modules import own_file
 from cift.sim.record import RunRecord
 from cift.sim.run import RunError, RunSpec, run
 

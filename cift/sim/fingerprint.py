@@ -17,25 +17,18 @@ from typing import Any, NamedTuple
 from cift import _sim
 from cift.sim.code import (
     Names,
-    Place,
     class_text,
     code_text,
     compiled_text,
-    imports_of,
     inner_of,
     innermost,
-    is_installed,
-    is_package,
-    is_written,
     methods,
-    module_of,
     names_at_class_level,
     names_in,
-    own_file,
-    places,
-    source_on_disk,
 )
 from cift.sim.content import Content, is_fixed
+from cift.sim.modules import Place, imports_of, is_installed, is_package, module_of, own_file, places
+from cift.sim.source_files import is_written, source_at, source_on_disk
 
 _DECIDING = ("domain", "indicators", "sim")
 """Layers of the package whose code a digest depends on, beside the strategy's own base."""
@@ -244,7 +237,7 @@ class _Found:
         """A file of the user's own; the names that it imports."""
         assert place.path is not None
         self._modules.add(place.path)
-        source = place.source()
+        source = source_at(place)
         if source is None or source != source_on_disk(place.path):
             self._note(place.path)
         if source is None:

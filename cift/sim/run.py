@@ -12,9 +12,9 @@ from cift import _sim
 from cift.domain.duration import NANOSECONDS
 from cift.domain.instrument import MONEY_MAX, MONEY_UNITS_MAX, MONEY_UNITS_PER_ONE, Instrument, Number, to_decimal
 from cift.errors import InvalidParameter, NoData, NotSupported
-from cift.sim.code import remember_loaded
 from cift.sim.fingerprint import Code, code_of, encoded, engine_hash, parameter_told
 from cift.sim.record import RunRecord
+from cift.sim.source_files import remember_loaded
 from cift.sim.venue import Venue
 
 if TYPE_CHECKING:

@@ -87,7 +87,7 @@ def _spec(name: str, inside: Any) -> Any:
     """Where Python would find a module, asked as an import asks."""
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)
-        spec = None if find is None else find(name, inside)
+        spec = None if find is None else find(name, inside, None)
         if spec is not None:
             return spec
     return None

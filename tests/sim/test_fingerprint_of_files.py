@@ -92,6 +92,21 @@ def test_what_a_function_imports_counts_before_it_is_loaded(folder: Folder, body
     assert code_hash(loaded(6).Sized) != five
 
 
+def test_finders_of_others_are_asked_as_an_import_asks(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Finder:
+        """Finds nothing, and has no default for what an import always gives."""
+
+        def find_spec(self, fullname: str, path: Any, target: Any) -> None:
+            asked.append((fullname, path, target))
+
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    text = HEAD + "class Sized(cift.Strategy):\n    def on_start(self):\n        import helps\n"
+    code_hash(folder(helps="N = 5\n", mine=text).Sized)
+    assert ("helps", None, None) in asked
+
+
 def test_what_an_unloaded_module_imports_counts(folder: Folder) -> None:
     def hashed(n: int) -> str:
         text = HEAD + "class Sized(cift.Strategy):\n    def on_start(self):\n        import helps\n"

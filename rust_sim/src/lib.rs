@@ -7,6 +7,7 @@
 pub mod account;
 pub mod answer;
 mod arena;
+pub mod bars;
 pub mod book;
 pub mod command;
 pub mod desk;

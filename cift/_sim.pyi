@@ -18,6 +18,68 @@ _Reason: TypeAlias = Literal["took", "queue", "crossed", "swept"]
 ENGINE_HASH: Final[str]
 
 @final
+class BarBuilder:
+    """Makes bars of rows that are pushed in order of time.
+
+    Args:
+        rule: "time", "sum", "imbalance", "runs" or "renko".
+        weight: what a sum, an imbalance or a run is of: "count", "lots" or "value".
+        threshold: length in ns, ticks of a brick, or what the weight is compared with.
+        scale: what one tick-lot, and 1e-9 of the currency times one lot, weigh where the weight is "value".
+        tick: the price step as (numerator, denominator), (1, 100) for a cent.
+        lot: the size step likewise.
+        sessions: pairs of open and close in ns, in order; empty: the market never closes.
+
+    Raises:
+        InvalidParameter: where one of them is out of range.
+    """
+
+    def __new__(
+        cls,
+        *,
+        rule: str,
+        weight: str,
+        threshold: int,
+        scale: tuple[int, int],
+        tick: tuple[int, int],
+        lot: tuple[int, int],
+        sessions: list[tuple[int, int]],
+    ) -> Self: ...
+    def push_points(
+        self, ts: NDArray[np.int64], price: NDArray[np.float64], size: NDArray[np.float64], aggressor: NDArray[np.uint8]
+    ) -> dict[str, Any]:
+        """Takes prints, or quotes of one price with sizes of 0, and returns the bars that they end, as columns.
+
+        Raises:
+            DataError: for a price or size that is none. ShapeMismatch: where the columns differ in length.
+            TimeOrder: where time goes back. MoneyError: where a bar holds more than can be counted.
+        """
+
+    def push_bars(
+        self,
+        ts_open: NDArray[np.int64],
+        ts_event: NDArray[np.int64],
+        open: NDArray[np.float64],
+        high: NDArray[np.float64],
+        low: NDArray[np.float64],
+        close: NDArray[np.float64],
+        volume: NDArray[np.float64],
+        count: NDArray[np.int64],
+        vwap: NDArray[np.float64],
+    ) -> dict[str, Any]:
+        """Takes smaller bars, whose value is that of their vwap times their volume, and returns the bars that they end.
+
+        Raises: as `push_points`.
+        """
+
+    def unfinished(self) -> dict[str, Any]:
+        """The bar that is not finished yet, as columns of one row or none."""
+
+    @property
+    def outside(self) -> int:
+        """Rows that came while the market was closed, and are in no bar."""
+
+@final
 class Book:
     """The book of one instrument as it arrived, without the strategy's own orders."""
 

@@ -13,6 +13,9 @@ REAL_FILES = (
     "lobster/AAPL_2012-06-21_34200_37800_orderbook_level1.csv.zst",
     "lobster/AAPL_2012-06-21_first672_orderbook_50.csv.zst",
     "bitstamp2015/2015-05-01.log.xz",
+    "fx/fxcm_eurusd_minute_20140507.zip",
+    "fx/fxcm_eurusd_second_20140507.zip",
+    "fx/fxcm_eurusd_tick_20140507.zip",
 )
 REAL_DATA = Path(os.environ.get("CIFT_REAL_DATA") or Path(__file__).parents[2] / "shared" / "data")
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")

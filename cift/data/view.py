@@ -11,6 +11,9 @@ from cift.domain.instrument import Instrument
 from cift.errors import InvalidParameter
 
 if TYPE_CHECKING:
+    import polars as pl
+
+    from cift.domain.bar_spec import BarSpec
     from cift.domain.chunk import Chunk, SchemaName
 
 
@@ -66,6 +69,37 @@ class Ticks:
         """The instrument of each symbol, in the order of `symbols`."""
         by_symbol = {feed.symbol: feed.instrument for feed in self.feeds}
         return tuple(by_symbol[symbol] for symbol in self.symbols)
+
+    def bars(
+        self, spec: str | BarSpec, *, symbol: str | None = None, on: str | None = None, unfinished: bool | None = None
+    ) -> pl.DataFrame:
+        """Bars of the view's prints or quotes.
+
+        Args:
+            spec: a span such as "1m", or "tick-500", "volume-10000", "dollar-1000000", "volume-imbalance-5000",
+                "tick-runs-50", "renko-0.05": see `BarSpec`.
+            symbol: which one, where the view has several.
+            on: "price" of the prints, or "bid", "ask" or "mid" of the quotes (of a size 0). Default: "price" where there are
+                prints, else "mid".
+            unfinished: whether the last bar is there though nothing ended it. Default: of time bars only.
+
+        Returns:
+            Columns `ts_open, ts_event` (the end), `open, high, low, close, volume, count, vwap`, one row a bar, ascending. A time
+            bar is stamped with its period, others with their first and last row. A period without a row has no bar. Where the
+            instrument has an exchange's calendar, periods begin with the session, no bar spans two, and what happened outside
+            is left out.
+
+        Raises:
+            InvalidParameter: a spec, symbol or `on` that is none. NoData: there is nothing to make bars of.
+
+        Example:
+            >>> import cift
+            >>> cift.demo_catalog().ticks("DEMO.SIM", "2026-01-05").bars("30m").height
+            16
+        """
+        from cift.data.bars import bars_of
+
+        return bars_of(self, spec, symbol=symbol, on=on, unfinished=unfinished)
 
     @staticmethod
     def merge(*views: Ticks) -> Ticks:

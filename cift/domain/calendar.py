@@ -61,11 +61,13 @@ class Sessions:
     """The sessions of a calendar that a period touches.
 
     Attributes:
-        closes_ns: when each ends, ns since the epoch, ascending: those that opened before the period's end and close after its
+        opens_ns: when each begins, ns since the epoch, ascending: those that opened before the period's end and close after its
             start.
+        closes_ns: when each of them ends.
         per_year: sessions of a year: their mean number over the calendar years that the period touches.
     """
 
+    opens_ns: NDArray[np.int64]
     closes_ns: NDArray[np.int64]
     per_year: float
 
@@ -99,7 +101,7 @@ def sessions(calendar: str, start_ns: int, end_ns: int) -> Sessions | None:
         return None
     closes, opens = found.closes_nanos, found.opens_nanos
     touched = (closes > start_ns) & (opens < end_ns)
-    return Sessions(closes[touched], len(closes) / (last - first + 1))
+    return Sessions(opens[touched], closes[touched], len(closes) / (last - first + 1))
 
 
 def _day(ts_ns: int) -> date:

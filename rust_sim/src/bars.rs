@@ -354,7 +354,7 @@ pub fn nearest(dividend: i128, divisor: i128) -> f64 {
     // 55 bits and whether anything follows them decide the rounding.
     let mut bits = whole;
     let mut shift = 0;
-    while bits < 1 << 54 && rest != 0 && shift < 1_100 {
+    while bits < 1 << 54 && rest != 0 && shift < 1_000 {
         rest <<= 1;
         bits <<= 1;
         if rest >= divisor {
@@ -372,7 +372,9 @@ pub fn nearest(dividend: i128, divisor: i128) -> f64 {
     if rest != 0 {
         bits |= 1;
     }
-    let value = bits as u64 as f64 * 2f64.powi(dropped - shift);
+    // A power of two, exactly.
+    let scale = f64::from_bits(((1_023 + dropped - shift) as u64) << 52);
+    let value = bits as u64 as f64 * scale;
     if negative { -value } else { value }
 }
 

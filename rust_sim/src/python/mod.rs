@@ -1,5 +1,6 @@
 //! The Python face of the core: the only module that knows PyO3.
 
+mod bars;
 mod cell;
 mod checks;
 mod clock;
@@ -17,6 +18,7 @@ use pyo3::prelude::*;
 
 #[pymodule]
 fn _sim(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<bars::BarBuilder>()?;
     module.add_class::<cell::Cell>()?;
     module.add_class::<core::Fills>()?;
     module.add_class::<core::MatchingEngine>()?;

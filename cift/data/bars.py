@@ -1,0 +1,149 @@
+"""Bars of a view's prints or quotes, and of smaller bars. The core makes them, in ticks and lots."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import polars as pl
+
+from cift import _sim
+from cift.data.columns import Array
+from cift.domain.bar_spec import BarSpec
+from cift.domain.calendar import ALWAYS_OPEN, sessions
+from cift.domain.instrument import Instrument
+from cift.domain.schemas import ACTION_CODES, SIDE_CODES
+from cift.errors import DataError, InvalidParameter, NoData
+
+if TYPE_CHECKING:
+    from cift.data.view import Feed, Ticks
+    from cift.domain.chunk import Chunk
+
+PRICES: Final = ("price", "bid", "ask", "mid")
+ROWS: Final = 65_536
+LONGEST_NS: Final = 3_660 * 86_400 * 10**9
+"""Sessions are looked up for so long where a view has no end: ten years."""
+COLUMNS: Final = ("ts_open", "ts_event", "open", "high", "low", "close", "volume", "count", "vwap")
+_WHOLE = frozenset({"ts_open", "ts_event", "count"})
+_NOBODY = SIDE_CODES["none"]
+
+
+def bars_of(
+    view: Ticks, spec: str | BarSpec, *, symbol: str | None = None, on: str | None = None, unfinished: bool | None = None
+) -> pl.DataFrame:
+    """Bars of one symbol of a view; see `Ticks.bars`."""
+    spec = BarSpec.parse(spec)
+    feed, on = _feed(view, symbol, on)
+    instrument = feed.instrument if on != "mid" else _halved(feed.instrument)
+    builder: Any = None
+    pieces: list[dict[str, Any]] = []
+    for chunk in feed.chunks(ROWS):
+        ts, price, size, aggressor = _points(chunk, on, view.start_ns)
+        if len(ts) == 0:
+            continue
+        if builder is None:
+            end_ns = int(ts[0]) + LONGEST_NS if view.end_ns is None else view.end_ns
+            builder = _sim.BarBuilder(**spec.of(instrument), sessions=_sessions(feed.instrument, int(ts[0]), end_ns))
+        pieces.append(builder.push_points(ts, price, size, aggressor))
+    if builder is None:
+        raise NoData(f"no data: {feed.symbol} has nothing to make bars of by {on!r}; choose another of {', '.join(PRICES)}")
+    if _keeps_last(spec, unfinished):
+        pieces.append(builder.unfinished())
+    return _frame(pieces)
+
+
+def bars_of_bars(
+    frame: pl.DataFrame, spec: str | BarSpec, instrument: Instrument, *, unfinished: bool | None = None
+) -> pl.DataFrame:
+    """Larger bars of smaller ones.
+
+    Args:
+        frame: as `Ticks.bars` gives it, ascending.
+        spec: what ends a bar; of smaller bars, the threshold is looked at where one of them ends.
+        instrument: whose ticks and lots they are in.
+        unfinished: whether the last bar is there though nothing ended it. Default: of time bars only.
+
+    Raises:
+        DataError: a column is missing, or a price or volume is not usable. TimeOrder: the bars go back in time.
+        InvalidParameter: a spec that is none.
+    """
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise DataError(
+            f"column {missing[0]!r} is missing; bars have {', '.join(COLUMNS)}, and given are {', '.join(frame.columns)}"
+        )
+    spec = BarSpec.parse(spec)
+    columns = {name: frame[name].cast(pl.Int64 if name in _WHOLE else pl.Float64) for name in COLUMNS}
+    span = (0, 0) if frame.is_empty() else (int(columns["ts_open"][0]), int(columns["ts_event"][-1]))
+    builder = _sim.BarBuilder(**spec.of(instrument), sessions=_sessions(instrument, *span))
+    columns["vwap"] = columns["vwap"].fill_null(float("nan"))
+    pieces = [builder.push_bars(**{name: column.to_numpy() for name, column in columns.items()})]
+    if _keeps_last(spec, unfinished):
+        pieces.append(builder.unfinished())
+    return _frame(pieces)
+
+
+def _keeps_last(spec: BarSpec, unfinished: bool | None) -> bool:
+    return spec.kind == "time" if unfinished is None else unfinished
+
+
+def _feed(view: Ticks, symbol: str | None, on: str | None) -> tuple[Feed, str]:
+    """The feed that bars are made of, and which of its prices."""
+    if symbol is None:
+        if len(view.symbols) != 1:
+            raise InvalidParameter(f"the view has several symbols; pass symbol= with one of {', '.join(view.symbols)}")
+        (symbol,) = view.symbols
+    feeds: dict[str, Feed] = {feed.schema: feed for feed in view.feeds if feed.symbol == symbol}
+    if not feeds:
+        raise InvalidParameter(f"the view has no {symbol!r}; it has {', '.join(view.symbols)}")
+    if on is None:
+        on = "mid" if "mbo" not in feeds and "trades" not in feeds else "price"
+    if on not in PRICES:
+        raise InvalidParameter(f"on={on!r} is not one of {', '.join(PRICES)}")
+    wanted = ("trades", "mbo") if on == "price" else ("quotes",)
+    for schema in wanted:
+        if schema in feeds:
+            return feeds[schema], on
+    raise InvalidParameter(f"bars by {on!r} need {' or '.join(wanted)} of {symbol}; the view has {', '.join(feeds)}")
+
+
+def _halved(instrument: Instrument) -> Instrument:
+    """The same with half ticks, which mids lie on."""
+    return Instrument(
+        instrument.symbol, tick_size=instrument.tick_size / 2, lot_size=instrument.lot_size, multiplier=instrument.multiplier
+    )
+
+
+def _points(chunk: Chunk, on: str, start_ns: int | None) -> tuple[Array, Array, Array, Array]:
+    """Times, prices, sizes and aggressors of the rows that count."""
+    columns = chunk.columns
+    ts = columns["ts_event"]
+    keep = np.ones(len(ts), dtype=bool) if start_ns is None else ts >= start_ns
+    if on == "price":
+        if chunk.schema == "mbo":
+            keep &= columns["action"] == ACTION_CODES["trade"]
+        side = columns["side" if chunk.schema == "mbo" else "aggressor"]
+        if keep.all():
+            return ts, columns["price"], columns["size"], side
+        return ts[keep], columns["price"][keep], columns["size"][keep], side[keep]
+    sides = ("bid", "ask") if on == "mid" else (on,)
+    for name in sides:
+        keep &= columns[f"{name}_size"] > 0
+    price = np.mean([columns[f"{name}_price"][keep] for name in sides], axis=0)
+    return ts[keep], price, np.zeros(len(price)), np.full(len(price), _NOBODY, dtype=np.uint8)
+
+
+def _sessions(instrument: Instrument, start_ns: int, end_ns: int) -> list[tuple[int, int]]:
+    if instrument.calendar == ALWAYS_OPEN:
+        return []
+    found = sessions(instrument.calendar, start_ns, end_ns)
+    if found is None:
+        raise InvalidParameter(f"the calendar {instrument.calendar} does not reach to these days; use an instrument of '24/7'")
+    return list(zip(found.opens_ns.tolist(), found.closes_ns.tolist(), strict=True))
+
+
+def _frame(pieces: list[dict[str, Any]]) -> pl.DataFrame:
+    columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in COLUMNS}
+    frame = pl.DataFrame(columns)
+    time = pl.Datetime("ns", "UTC")
+    return frame.with_columns(pl.col("ts_open").cast(time), pl.col("ts_event").cast(time), pl.col("vwap").fill_nan(None))

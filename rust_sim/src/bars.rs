@@ -2,6 +2,7 @@
 //!
 //! Whoever asks, columns or a kernel, runs [`Builder::push`]; so both have the same bars, to the last bit.
 
+use crate::instrument::{OffStep, Step};
 use crate::types::{Nanos, Side};
 
 /// A price as the engine counts it; a print between two ticks carries the rest.
@@ -143,9 +144,108 @@ pub enum Rule {
     Renko(i64),
 }
 
+/// Columns of prints, or of quotes of one price, all of one length.
+#[derive(Clone, Copy, Debug)]
+pub struct Points<'a> {
+    /// Nanoseconds.
+    pub ts: &'a [i64],
+    /// Currency.
+    pub price: &'a [f64],
+    /// Units; 0 where nothing traded.
+    pub size: &'a [f64],
+    /// Letters B and A; any other where nobody said who took.
+    pub aggressor: &'a [u8],
+}
+
+impl<'a> Points<'a> {
+    fn rows(self, range: std::ops::Range<usize>) -> Self {
+        let Points { ts, price, size, aggressor } = self;
+        Points {
+            ts: &ts[range.clone()],
+            price: &price[range.clone()],
+            size: &size[range.clone()],
+            aggressor: &aggressor[range],
+        }
+    }
+
+    fn piece(self, row: usize, tick: Step, lot: Step) -> Result<Piece, BarError> {
+        let price = price_of(self.price[row], tick).ok_or(BarError::Price(row, self.price[row]))?;
+        let lots = lot.count(self.size[row]).ok().filter(|&lots| lots >= 0);
+        let lots = lots.ok_or(BarError::Size(row, self.size[row]))?;
+        let side = match self.aggressor[row] {
+            b'B' => Some(Side::Buy),
+            b'A' => Some(Side::Sell),
+            _ => None,
+        };
+        Ok(Piece::point(Nanos(self.ts[row]), price, lots, side))
+    }
+
+    /// All rows as one piece, where each is in order and on its step, and their sums are whole numbers that floats hold; else
+    /// None. Then the rows have to be looked at one by one.
+    fn sum(self, tick: Step, lot: Step) -> Option<Piece> {
+        /// A sum with it keeps whole numbers only.
+        const ROUNDS: f64 = 6_755_399_441_055_744.0;
+        const TOLERANCE: f64 = 1e-6;
+        /// A block of such products has a sum below 2^51.
+        const LARGEST: f64 = ((1_i64 << 51) / BLOCK as i64) as f64;
+        let per_one = |step: Step| step.den as f64 / step.num as f64;
+        let (ticks_per_one, lots_per_one) = (per_one(tick), per_one(lot));
+        let mut fine = self.ts.windows(2).all(|pair| pair[0] <= pair[1]);
+        let (mut high, mut low, mut most) = (f64::NEG_INFINITY, f64::INFINITY, 0.0_f64);
+        let (mut volume, mut value) = (0.0, 0.0);
+        for (&price, &size) in self.price.iter().zip(self.size) {
+            let (ticks, lots) = (price * ticks_per_one, size * lots_per_one);
+            let (whole_ticks, whole_lots) = ((ticks + ROUNDS) - ROUNDS, (lots + ROUNDS) - ROUNDS);
+            fine &= (ticks - whole_ticks).abs() <= TOLERANCE && (lots - whole_lots).abs() <= TOLERANCE && lots >= 0.0;
+            high = if whole_ticks > high { whole_ticks } else { high };
+            low = if whole_ticks < low { whole_ticks } else { low };
+            most = if whole_lots > most { whole_lots } else { most };
+            volume += whole_lots;
+            value += whole_ticks * whole_lots;
+        }
+        let (first, last) = (*self.price.first()?, *self.price.last()?);
+        let largest = high.abs().max(low.abs()).max(1.0) * most.max(1.0);
+        if !fine || largest > LARGEST {
+            return None;
+        }
+        let whole = |ticks: f64| Price { ticks: ticks as i64, past_nano: 0 };
+        Some(Piece {
+            opened: Nanos(*self.ts.first()?),
+            ts: Nanos(*self.ts.last()?),
+            open: price_of(first, tick)?,
+            high: whole(high),
+            low: whole(low),
+            close: price_of(last, tick)?,
+            lots: volume as i64,
+            count: self.ts.len() as u64,
+            ticks_lots: value as i128,
+            nano_lots: 0,
+            aggressor: None,
+        })
+    }
+}
+
+/// A price in ticks; None where it is no price.
+pub fn price_of(value: f64, tick: Step) -> Option<Price> {
+    match tick.count(value) {
+        Ok(ticks) => Some(Price { ticks, past_nano: 0 }),
+        Err(OffStep::Between(ticks)) => Some(Price { ticks, past_nano: tick.past_nano(value, ticks) }),
+        Err(_) => None,
+    }
+}
+
+/// Rows that are summed at once: few enough that their sum stays a whole number that floats hold.
+const BLOCK: usize = 1_024;
+
 /// Why no more bars can be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum BarError {
+    /// A row of the columns whose price is none.
+    #[error("row {0}, column 'price': {1} is no price that can be counted in ticks")]
+    Price(usize, f64),
+    /// A row of the columns whose size is none.
+    #[error("row {0}, column 'size': {1} is no whole number of lots, from 0 on")]
+    Size(usize, f64),
     /// A piece came before the one in front of it.
     #[error("a row at {} comes after one at {}; sort the rows by time", .1.0, .0.0)]
     TimeOrder(Nanos, Nanos),
@@ -253,6 +353,61 @@ impl Builder {
                 self.add(piece)?;
                 self.lay(brick, piece, emit)
             }
+        }
+    }
+
+    /// Takes columns, and emits the bars that they end: the same as by [`Builder::push`] row by row. Rows are numbered from
+    /// `first` in errors.
+    pub fn push_points(
+        &mut self,
+        points: Points<'_>,
+        (tick, lot): (Step, Step),
+        first: usize,
+        mut emit: impl FnMut(Bar),
+    ) -> Result<(), BarError> {
+        let mut row = 0;
+        let numbered = |error: BarError, from: usize| match error {
+            BarError::Price(row, value) => BarError::Price(first + from + row, value),
+            BarError::Size(row, value) => BarError::Size(first + from + row, value),
+            other => other,
+        };
+        while row < points.ts.len() {
+            // Rows of one period are summed at once; any other rule has to see each.
+            let end = (row + BLOCK).min(points.ts.len());
+            let rest = points.rows(row..end);
+            let length = match self.period_end(rest.ts[0]) {
+                Some(period_end) => rest.ts.partition_point(|&ts| ts < period_end).max(1),
+                None => 1,
+            };
+            let run = rest.rows(0..length);
+            let sum = if length > 1 { run.sum(tick, lot) } else { None };
+            match sum {
+                Some(piece) => self.push(&piece, &mut emit)?,
+                None => {
+                    for at in 0..length {
+                        let piece = run.piece(at, tick, lot).map_err(|error| numbered(error, row))?;
+                        self.push(&piece, &mut emit)?;
+                    }
+                }
+            }
+            row += length;
+        }
+        Ok(())
+    }
+
+    /// Up to when all that happens from `at` on belongs into one bar; None where that depends on what happens.
+    fn period_end(&self, at: i64) -> Option<i64> {
+        let Rule::Time(length) = self.rule else { return None };
+        if self.sessions.is_empty() {
+            return Some(at.div_euclid(length).checked_add(1)?.saturating_mul(length));
+        }
+        let later = self.sessions[self.session..].partition_point(|&(_, close)| close <= at);
+        match self.sessions.get(self.session + later) {
+            Some(&(open, close)) if at >= open => {
+                Some((open + ((at - open) / length + 1).saturating_mul(length)).min(close))
+            }
+            // While the market is closed each row is counted.
+            _ => None,
         }
     }
 
@@ -494,6 +649,40 @@ mod tests {
     }
 
     proptest! {
+        /// Columns, however they are cut, make the bars of their rows one by one.
+        #[test]
+        fn columns_make_the_bars_of_their_rows(
+            rows in prop::collection::vec((0i64..40, 90i64..110, 0i64..9, 0u8..3, 0u8..40), 1..3_000),
+            kind in 0usize..3, cut in 1usize..2_000, tick in prop::sample::select(vec![(1, 100), (5, 100), (25, 1)]),
+        ) {
+            let (tick, lot) = (Step { num: tick.0, den: tick.1 }, Step { num: 1, den: 1_000 });
+            let rule = [Rule::Time(500), Rule::Time(7), Rule::Sum(Weight::Lots, 50)][kind];
+            let sessions = if kind == 1 { vec![(100, 5_003), (5_003, 9_000), (20_000, 90_000)] } else { Vec::new() };
+            let (mut ts, mut columns) = (0, (Vec::new(), Vec::new(), Vec::new(), Vec::new()));
+            for (gap, ticks, lots, side, odd) in rows {
+                ts += gap;
+                // Some prints lie between two ticks.
+                let past = if odd == 0 { 0.5 * tick.value(1) } else { 0.0 };
+                columns.0.push(ts);
+                columns.1.push(tick.value(ticks) + past);
+                columns.2.push(lot.value(lots));
+                columns.3.push(b"BAN"[usize::from(side)]);
+            }
+            let points = Points { ts: &columns.0, price: &columns.1, size: &columns.2, aggressor: &columns.3 };
+            let mut slow = (Builder::new(rule, sessions.clone()), Vec::new());
+            for row in 0..points.ts.len() {
+                slow.0.push(&points.piece(row, tick, lot).unwrap(), |bar| slow.1.push(bar)).unwrap();
+            }
+            let mut fast = (Builder::new(rule, sessions), Vec::new());
+            for from in (0..points.ts.len()).step_by(cut) {
+                let rows = points.rows(from..(from + cut).min(points.ts.len()));
+                fast.0.push_points(rows, (tick, lot), from, |bar| fast.1.push(bar)).unwrap();
+            }
+            prop_assert_eq!(fast.1, slow.1);
+            prop_assert_eq!(fast.0.unfinished(), slow.0.unfinished());
+            prop_assert_eq!(fast.0.outside, slow.0.outside);
+        }
+
         /// Bars of small bars are the bars of what these were made of, where the larger period is a multiple.
         #[test]
         fn bars_of_bars_are_bars(prints in prop::collection::vec((0i64..40, 90i64..110, 1i64..9), 1..300)) {

@@ -6,9 +6,10 @@ use pyo3::types::PyDict;
 
 use super::columns::array;
 use super::errors::raise;
-use crate::bars::{Bar, BarError, Builder, Piece, Price, Rule, Weight, nearest};
-use crate::instrument::{OffStep, Step};
-use crate::types::{Nanos, Side};
+use super::run::slice;
+use crate::bars::{Bar, BarError, Builder, Piece, Points, Price, Rule, Weight, nearest, price_of};
+use crate::instrument::Step;
+use crate::types::Nanos;
 
 type Column<'py, T> = PyReadonlyArray1<'py, T>;
 
@@ -30,7 +31,7 @@ pub(crate) struct BarBuilder {
     builder: Builder,
     tick: Step,
     lot: Step,
-    rows: u64,
+    rows: usize,
 }
 
 #[pymethods]
@@ -91,29 +92,22 @@ impl BarBuilder {
         size: Column<'py, f64>,
         aggressor: Column<'py, u8>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let (ts, price, size, aggressor) = (ts.as_array(), price.as_array(), size.as_array(), aggressor.as_array());
-        if [price.len(), size.len(), aggressor.len()] != [ts.len(); 3] {
+        let points = Points {
+            ts: slice(py, "ts", &ts)?,
+            price: slice(py, "price", &price)?,
+            size: slice(py, "size", &size)?,
+            aggressor: slice(py, "aggressor", &aggressor)?,
+        };
+        let rows = points.ts.len();
+        if [points.price.len(), points.size.len(), points.aggressor.len()] != [rows; 3] {
             return Err(raise(py, "ShapeMismatch", "the columns of a chunk differ in length".to_owned()));
         }
-        let BarBuilder { builder, tick, lot, rows } = self;
+        let BarBuilder { builder, tick, lot, rows: before } = self;
         let mut bars = Vec::new();
-        for (i, &at) in ts.iter().enumerate() {
-            let price = match tick.count(price[i]) {
-                Ok(ticks) => Price { ticks, past_nano: 0 },
-                Err(OffStep::Between(ticks)) => Price { ticks, past_nano: tick.past_nano(price[i], ticks) },
-                Err(_) => return Err(bad(py, *rows + i as u64, "price", price[i])),
-            };
-            let lots = lot.count(size[i]).ok().filter(|&lots| lots >= 0);
-            let lots = lots.ok_or_else(|| bad(py, *rows + i as u64, "size", size[i]))?;
-            let side = match aggressor[i] {
-                b'B' => Some(Side::Buy),
-                b'A' => Some(Side::Sell),
-                _ => None,
-            };
-            let piece = Piece::point(Nanos(at), price, lots, side);
-            builder.push(&piece, |bar| bars.push(bar)).map_err(|error| failed(py, error))?;
-        }
-        *rows += ts.len() as u64;
+        let steps = (*tick, *lot);
+        let pushed = py.detach(|| builder.push_points(points, steps, *before, |bar| bars.push(bar)));
+        pushed.map_err(|error| failed(py, error))?;
+        *before += rows;
         self.columns(py, &bars)
     }
 
@@ -145,12 +139,8 @@ impl BarBuilder {
         let BarBuilder { builder, tick, lot, rows: before } = self;
         let mut bars = Vec::new();
         for i in 0..rows {
-            let row = *before + i as u64;
-            let price = |name: &str, value: f64| match tick.count(value) {
-                Ok(ticks) => Ok(Price { ticks, past_nano: 0 }),
-                Err(OffStep::Between(ticks)) => Ok(Price { ticks, past_nano: tick.past_nano(value, ticks) }),
-                Err(_) => Err(bad(py, row, name, value)),
-            };
+            let row = *before + i;
+            let price = |name: &str, value: f64| price_of(value, *tick).ok_or_else(|| bad(py, row, name, value));
             let lots = lot.count(volume[i]).ok().filter(|&lots| lots >= 0);
             let lots = lots.ok_or_else(|| bad(py, row, "volume", volume[i]))?;
             // The value of a bar is a whole number of tick-lots, or of 1e-9 of the currency times a lot where a print lay
@@ -176,7 +166,7 @@ impl BarBuilder {
             };
             builder.push(&piece, |bar| bars.push(bar)).map_err(|error| failed(py, error))?;
         }
-        *before += rows as u64;
+        *before += rows;
         self.columns(py, &bars)
     }
 
@@ -228,7 +218,7 @@ fn vwap(bar: &Bar, tick: Step) -> Option<f64> {
     Some(nearest(value, den.checked_mul(lots)?.checked_mul(NANO)?))
 }
 
-fn bad(py: Python<'_>, row: u64, column: &str, value: f64) -> PyErr {
+fn bad(py: Python<'_>, row: usize, column: &str, value: f64) -> PyErr {
     raise(py, "DataError", format!("row {row}, column '{column}': {value} cannot be counted in the instrument's steps"))
 }
 
@@ -236,7 +226,7 @@ fn failed(py: Python<'_>, error: BarError) -> PyErr {
     let class = match error {
         BarError::TimeOrder(..) => "TimeOrder",
         BarError::TooLarge(_) => "MoneyError",
-        BarError::Bricks(..) => "DataError",
+        BarError::Bricks(..) | BarError::Price(..) | BarError::Size(..) => "DataError",
     };
     raise(py, class, error.to_string())
 }

@@ -112,7 +112,7 @@ fn source_error(py: Python<'_>, symbol: &str, bad: &BadRow) -> PyErr {
     raise(py, class, format!("{place} {text}"))
 }
 
-fn slice<'a, T: numpy::Element>(py: Python<'_>, name: &str, column: &'a Column<'_, T>) -> PyResult<&'a [T]> {
+pub(super) fn slice<'a, T: numpy::Element>(py: Python<'_>, name: &str, column: &'a Column<'_, T>) -> PyResult<&'a [T]> {
     column.as_slice().map_err(|_| {
         raise(py, "ShapeMismatch", format!("column {name} is not contiguous; pass np.ascontiguousarray(column)"))
     })

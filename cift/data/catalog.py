@@ -371,6 +371,33 @@ class Catalog:
             feeds += found
         return Ticks(tuple(feeds), names, start_ns, end_ns, level, common_calendar(tuple(feeds)))
 
+    def sql(
+        self, text: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, tables: Mapping[str, Any] | None = None
+    ) -> pl.DataFrame:
+        """The rows of a SELECT over the stored schemas, by DuckDB.
+
+        Args:
+            text: one SELECT. Tables are `mbo`, `quotes` and `trades`, as far as they are stored, with the columns of
+                `cift.domain.schemas`, `symbol` and `date`.
+            parameters: values of `?`, or of `$name` by name.
+            tables: frames of polars or pandas, or Arrow tables, that the query may name too.
+
+        Every page that is read is checked, as everywhere in the catalog. The query reads these tables and nothing else of this
+        machine, and changes nothing.
+
+        Raises:
+            InvalidParameter: a text that is no SELECT, or that cannot be answered; the message says why.
+            NoData: the catalog is empty. CorruptData: a file is not what was written.
+
+        Example:
+            >>> import cift
+            >>> cift.demo_catalog().sql("select count(*) as prints from trades where symbol = ?", ["DEMO.SIM"]).item()
+            6810
+        """
+        from cift.data.sql import query
+
+        return query(self._all_readers(), text, parameters, tables or {})
+
     def _level(self, names: Sequence[str], asked: str | None) -> str:
         stored: dict[str, list[str]] = {}
         for name in names:

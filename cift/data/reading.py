@@ -59,6 +59,14 @@ class PartitionReader:
             for index, first_row in wanted:
                 yield from self._cut(self._decode(parquet, index, first_row, every_column), intervals)
 
+    def check_footer(self) -> None:
+        """Sees that the file's end, which tells where everything else lies, is what was written.
+
+        Raises: as `groups`.
+        """
+        with self._source() as source:
+            self._open(source)
+
     def _first_rows(self) -> list[int]:
         return list(accumulate((group.rows for group in self.manifest.row_groups[:-1]), initial=0))
 

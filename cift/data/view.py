@@ -95,7 +95,7 @@ class Ticks:
         Example:
             >>> import cift
             >>> cift.demo_catalog().ticks("DEMO.SIM", "2026-01-05").bars("30m").height
-            16
+            13
         """
         from cift.data.bars import bars_of
 

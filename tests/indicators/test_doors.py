@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cift.errors import InvalidParameter, NotSupported, ShapeMismatch, UnknownName
-from cift.indicators import EMA, SMA, Indicator, Microprice, OrderFlowImbalance, Quote, Spread, kernel
+from cift.indicators import EMA, MACD, RSI, SMA, Bollinger, Indicator, Microprice, OrderFlowImbalance, Quote, Spread, kernel
 from cift.indicators.sources import SOURCES, step_of
 
 COUNTS = st.integers(9_000, 11_000)
@@ -31,6 +31,10 @@ INDICATORS: list[tuple[Indicator, dict[str, Any]]] = [
     (Spread(), {"tick": "0.01"}),
     (OrderFlowImbalance(3), {}),
     (OrderFlowImbalance(3), {"lot": "0.01"}),
+    (RSI(4), {}),
+    (Bollinger(4, 2, "upper"), {}),
+    (Bollinger(4, 2, "lower"), {"tick": "0.01"}),
+    (MACD(2, 4, 3, "histogram"), {}),
 ]
 
 

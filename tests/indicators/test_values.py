@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cift.errors import OffTickPrice
-from cift.indicators import EMA, SMA, Indicator, Microprice, OrderFlowImbalance, Spread
+from cift.errors import InvalidParameter, OffTickPrice
+from cift.indicators import EMA, MACD, RSI, SMA, Bollinger, Indicator, Microprice, OrderFlowImbalance, Spread
 
 N = 14
 RELATIVE = 1e-9
@@ -134,6 +134,112 @@ def test_a_million_rows_do_not_drift_in_100_series(seed: int) -> None:
 
 
 # ------------------------------------------------------------------ other tools
+
+BANDS = ("upper", "middle", "lower")
+LINES = ("macd", "signal", "histogram")
+
+
+def talib_answers(column: np.ndarray[Any, Any]) -> list[tuple[Indicator, np.ndarray[Any, Any]]]:
+    """Indicators of ours, each with what TA-Lib gives."""
+    talib = pytest.importorskip("talib")
+    bands = talib.BBANDS(column, timeperiod=N, nbdevup=1.5, nbdevdn=1.5)
+    lines = talib.MACD(column, fastperiod=5, slowperiod=N, signalperiod=4)
+    return [
+        (EMA(N), talib.EMA(column, N)),
+        (SMA(N), talib.SMA(column, N)),
+        (RSI(N), talib.RSI(column, N)),
+        *((Bollinger(N, 1.5, band), answer) for band, answer in zip(BANDS, bands, strict=True)),  # type: ignore[arg-type]
+        *((MACD(5, N, 4, line), answer) for line, answer in zip(LINES, lines, strict=True)),  # type: ignore[arg-type]
+    ]
+
+
+@pytest.mark.parametrize("rows", [*LENGTHS, N + 2, N + 3, N + 4])
+def test_values_and_warm_up_equal_those_of_ta_lib(rows: int) -> None:
+    for seed in range(100):
+        column = prices(seed, rows)
+        if rows == 0:
+            continue  # TA-Lib takes no empty column
+        for indicator, answer in talib_answers(column):
+            # Bands and differences near zero have no relative error; TA-Lib takes the deviation from sums of squares.
+            assert_close(indicator(column), answer.tolist(), absolute=1e-6 if isinstance(indicator, Bollinger) else 1e-11)
+
+
+def test_an_empty_column_has_no_values() -> None:
+    for indicator in (RSI(N), Bollinger(N), MACD()):
+        assert len(indicator(np.empty(0))) == 0
+
+
+def test_a_flat_column_has_no_strength_and_no_width() -> None:
+    flat = np.full(60, 100.1)
+    assert set(RSI(5)(flat)[5:]) == {0.0}
+    assert set(Bollinger(5, band="width")(flat, tick="0.1")[4:]) == {0.0}
+    assert np.isnan(Bollinger(5, band="percent")(flat, tick="0.1")).all()
+
+
+def test_a_band_is_where_its_name_says() -> None:
+    column = prices(3, 300)
+    at = {band: Bollinger(20, 2, band)(column)[19:] for band in ("middle", "upper", "lower", "width", "percent")}  # type: ignore[arg-type]
+    np.testing.assert_allclose(at["upper"] - at["middle"], at["middle"] - at["lower"], rtol=1e-9)
+    np.testing.assert_allclose(at["width"], (at["upper"] - at["lower"]) / at["middle"], rtol=1e-9)
+    np.testing.assert_allclose(at["percent"], (column[19:] - at["lower"]) / (at["upper"] - at["lower"]), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: RSI(0), "n must be a whole number of at least 1"),
+        (lambda: Bollinger(20, -1), "k must be a number of at least 0, not -1"),
+        (lambda: Bollinger(20, math.nan), "k must be a number of at least 0"),
+        (lambda: Bollinger(band="top"), "band must be one of middle, upper, lower, width, percent, not 'top'"),  # type: ignore[arg-type]
+        (lambda: MACD(26, 12), "fast must be below slow, not 26 and 12"),
+        (lambda: MACD(line="hist"), "line must be one of macd, signal, histogram"),  # type: ignore[arg-type]
+        (lambda: MACD(1, 1 << 21), "lengths must be below 1,048,576"),
+        (lambda: MACD(seed="zero"), "seed must be 'sma' or 'first'"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_wrong_parameter_says_what_was_expected(make: Any, words: str) -> None:
+    with pytest.raises(InvalidParameter, match=words):
+        make()
+
+
+def test_momentum_and_bands_equal_tulip(real_data: Path) -> None:
+    lines = (real_data / "indicators/tulip_untest.txt").read_text().splitlines()
+
+    def case(name: str, outputs: int) -> list[list[float]]:
+        at = lines.index(name)
+        return [[float(v) for v in line.strip("{}").split(",")] for line in lines[at + 1 : at + 2 + outputs]]
+
+    close, strength = case("rsi 5", 1)
+    np.testing.assert_allclose(RSI(5)(close)[5:], strength, atol=5.0001e-4)
+    close, lower, middle, upper = case("bbands 5 2", 3)
+    for band, expected in (("lower", lower), ("middle", middle), ("upper", upper)):
+        np.testing.assert_allclose(Bollinger(5, 2, band)(close, tick="0.01")[4:], expected, atol=5.0001e-4)  # type: ignore[arg-type]
+    close, *answers = case("macd 2 5 9", 3)
+    for line, expected in zip(LINES, answers, strict=True):
+        np.testing.assert_allclose(MACD(2, 5, 9, line, seed="first")(close)[4:], expected, atol=5.0001e-4)  # type: ignore[arg-type]
+
+
+def test_bollinger_bands_equal_the_spy_file(real_data: Path) -> None:
+    with (real_data / "indicators/spy/spy_bollinger_bands.txt").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    close = np.array([float(row["Close"]) for row in rows])
+    for name, band, scale in (("Top", "upper", 1), ("Bottom", "lower", 1), ("BandWidth", "width", 100), ("%B", "percent", 1)):
+        (column,) = (key for key in rows[0] if key.endswith(name))
+        expected = [float(row[column] or "nan") for row in rows]
+        ours = Bollinger(20, 2, band)(close, tick="0.01") * scale  # type: ignore[arg-type]
+        # Four decimals, some of them cut; the width is made of cut bands.
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=2e-4 if band == "width" else 1.01e-4)
+
+
+def test_macd_equals_the_spy_file_once_its_beginning_is_forgotten(real_data: Path) -> None:
+    with (real_data / "indicators/spy/spy_with_macd.txt").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    close = np.array([float(row["Close"]) for row in rows])
+    known = np.flatnonzero([row["MACD"] != "" for row in rows])[60:]
+    assert len(known) > 100
+    for name, line in (("MACD", "macd"), ("Signal", "signal"), ("Histogram", "histogram")):
+        expected = [float(rows[row][name]) for row in known]
+        np.testing.assert_allclose(MACD(12, 26, 9, line)(close)[known], expected, rtol=0, atol=1e-5)  # type: ignore[arg-type]
 
 
 def test_ema_equals_the_spy_file(real_data: Path) -> None:
@@ -260,7 +366,21 @@ def test_an_infinity_that_left_the_window_has_left_no_trace() -> None:
     np.testing.assert_allclose(spoilt[20 + N :], clean[20 + N :], rtol=RELATIVE)
 
 
-@pytest.mark.parametrize("indicator", [EMA(5), EMA(5, "first"), SMA(5), OrderFlowImbalance(5), Microprice(), Spread()], ids=str)
+@pytest.mark.parametrize(
+    "indicator",
+    [
+        EMA(5),
+        EMA(5, "first"),
+        SMA(5),
+        RSI(5),
+        Bollinger(5, 2, "lower"),
+        MACD(3, 5, 2),
+        OrderFlowImbalance(5),
+        Microprice(),
+        Spread(),
+    ],
+    ids=str,
+)
 def test_a_missing_value_is_no_observation(indicator: Indicator) -> None:
     columns = columns_for(indicator, 4, 200)
     missing = np.random.default_rng(0).random(200) < 0.3
@@ -287,6 +407,14 @@ SHIPPED: list[tuple[Indicator, dict[str, Any]]] = [
     (OrderFlowImbalance(), {}),
     (OrderFlowImbalance(20), {"lot": "0.1"}),
     (OrderFlowImbalance(20), {}),
+    (RSI(10), {}),
+    (RSI(1), {}),
+    (Bollinger(10), {}),
+    (Bollinger(10, 1.5, "upper"), {"tick": "0.01"}),
+    (Bollinger(10, 1.5, "width"), {}),
+    (MACD(), {}),
+    (MACD(3, 10, 4, "signal"), {}),
+    (MACD(3, 10, 4, "histogram", "first"), {}),
 ]
 
 

@@ -13,6 +13,9 @@ REAL_FILES = (
     "lobster/AAPL_2012-06-21_34200_37800_orderbook_level1.csv.zst",
     "lobster/AAPL_2012-06-21_first672_orderbook_50.csv.zst",
     "bitstamp2015/2015-05-01.log.xz",
+    "databento/esh4-glbx-mdp3-20231224.mbo.dbn.zst",
+    "databento/orderbooks_mbo_2024-05-08T00-00-00_2024-05-08T00-00-02.dbn.zst",
+    "databento/futures_mbp-1_2024-07-01T23-58_2024-07-02T00-02.dbn.zst",
 )
 REAL_DATA = Path(os.environ.get("CIFT_REAL_DATA") or Path(__file__).parents[2] / "shared" / "data")
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")

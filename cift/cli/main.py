@@ -199,6 +199,28 @@ def import_bitstamp_command(
     imported(to, lambda catalog: import_bitstamp(catalog, log, symbol=symbol, **steps), as_json)
 
 
+@import_app.command("databento")
+def import_databento_command(
+    file: Annotated[Path, typer.Argument(help="A DBN file of the schema mbo, mbp-1, tbbo or trades.")],
+    *,
+    to: To,
+    symbol: Annotated[str | None, typer.Option(help="One of the file's symbols; default: all.")] = None,
+    definitions: Annotated[Path | None, typer.Option(help="A DBN file of definitions, for the ticks.")] = None,
+    tick_size: Annotated[str | None, typer.Option(help="The finest step of prices.")] = None,
+    lot_size: Annotated[str | None, typer.Option(help="The finest step of sizes.")] = None,
+    multiplier: Annotated[str | None, typer.Option(help="Currency per point of price and contract.")] = None,
+    policy: Policies = None,
+    as_json: Json = False,
+) -> None:
+    """Import a file of Databento."""
+    from cift.cli.data import imported, parse_policies
+    from cift.data.importers import import_databento
+
+    steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size, "multiplier": multiplier}
+    steps |= {"definitions": definitions, "policies": parse_policies(policy)}
+    imported(to, lambda catalog: import_databento(catalog, file, symbol=symbol, **steps), as_json)
+
+
 def main() -> None:
     """Runs the command and leaves with its exit code; an error is one sentence, with a traceback only where that helps."""
     if os.environ.get("CIFT_DEBUG") == "1":

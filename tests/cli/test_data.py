@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import cift
+from tests.data import dbn
 
 MESSAGES = """\
 34200.000000001,1,11,100,1000000,1
@@ -99,6 +100,21 @@ def test_a_bitstamp_log_that_is_none_is_refused(call, tmp_path):
     answer = call("data", "import", "bitstamp", log, "--to", tmp_path / "catalog")
     assert answer.code == 2
     assert "x.log" in answer.err
+
+
+def test_a_file_of_databento_is_imported(call, tmp_path):
+    records = (dbn.trade("T B 2@100.50 0"), dbn.trade("T A 1@200.75 0", ms=1, instrument_id=6))
+    file = dbn.write(tmp_path / "x.dbn.zst", dbn.header("trades", {"ESH6": 5, "NQH6": 6}), *records)
+    told = dbn.write(tmp_path / "d.dbn", dbn.header("definition"), dbn.definition())
+    command = ("data", "import", "databento", file, "--json", "--to", tmp_path / "catalog")
+    answer = call(*command, "--symbol", "ESH6", "--definitions", told, "--multiplier", "50")
+    assert answer.code == 0, answer.err
+    assert (answer.json["symbol"], answer.json["rows_written"]) == ("ESH6.GLBX", 1)
+    instrument = cift.Catalog(tmp_path / "catalog").instruments()["ESH6.GLBX"]
+    assert (float(instrument.tick_size), instrument.multiplier) == (0.25, 50)
+    wrong = call(*command, "--symbol", "ESH7")
+    assert wrong.code == 2
+    assert "it holds ESH6.GLBX, NQH6.GLBX" in wrong.err
 
 
 def test_no_catalog_is_told(call, tmp_path):

@@ -2,7 +2,23 @@
 
 from cift.data.importers.bitstamp import import_bitstamp
 from cift.data.importers.databento import import_databento
+from cift.data.importers.fx import import_lean, import_truefx
 from cift.data.importers.lobster import Phantom, import_lobster
+from cift.data.importers.tables import import_csv, import_parquet
+from cift.data.importers.taq import import_taq
+from cift.data.importers.tardis import import_tardis
 from cift.data.report import ImportReport
 
-__all__ = ["ImportReport", "Phantom", "import_bitstamp", "import_databento", "import_lobster"]
+__all__ = [
+    "ImportReport",
+    "Phantom",
+    "import_bitstamp",
+    "import_csv",
+    "import_databento",
+    "import_lean",
+    "import_lobster",
+    "import_parquet",
+    "import_taq",
+    "import_tardis",
+    "import_truefx",
+]

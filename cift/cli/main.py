@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cift.errors import CiftError
+from cift.errors import CiftError, InvalidParameter
 
 FINE, NOT_SO, WRONG_USE = 0, 1, 2
 """The exit codes: fine; the thing asked about is not so, or the strategy raised; wrong use, or data that cannot be used."""
@@ -239,6 +239,8 @@ def import_table_command(
     timezone: Annotated[str, typer.Option(help="Of times that name no zone.")] = "UTC",
     date: Annotated[str | None, typer.Option(help="The day, where times are counted from midnight.")] = None,
     where: Annotated[list[str] | None, typer.Option(metavar="COLUMN=TEXT", help="Rows to keep: EX=N.")] = None,
+    names: Annotated[str | None, typer.Option(metavar="A,B,C", help="The columns of a CSV file without a header.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="What stands between two columns of CSV.")] = None,
     size: Size = None,
     tick_size: TickSize = None,
     lot_size: LotSize = None,
@@ -252,8 +254,13 @@ def import_table_command(
     steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size, "size": size, "policies": parse_policies(policy)}
     steps |= {"columns": parse_columns(column), "time_unit": time_unit, "timezone": timezone, "date": date}
     steps |= {"schema": schema, "symbol": symbol, "where": parse_where(where)}
-    read = import_parquet if file.suffix == ".parquet" else import_csv
-    imported(to, lambda catalog: read(catalog, file, **steps), as_json)
+    if file.suffix == ".parquet":
+        if names is not None or delimiter is not None:
+            raise InvalidParameter("--names and --delimiter are for CSV; Parquet names its columns")
+        imported(to, lambda catalog: import_parquet(catalog, file, **steps), as_json)
+        return
+    steps |= {"names": None if names is None else names.split(","), "delimiter": delimiter or ","}
+    imported(to, lambda catalog: import_csv(catalog, file, **steps), as_json)
 
 
 @import_app.command("taq")

@@ -171,6 +171,14 @@ def test_parquet_is_a_table_too_and_a_wrong_option_is_told(call, tmp_path):
     pl.DataFrame({"ts_event": [1_767_571_200_000_000_000], "price": [1.5], "size": [2]}).write_parquet(path)
     command = ("data", "import", "table", path, "--schema", "trades", "--symbol", "ABC.SIM", "--to", tmp_path / "catalog")
     assert call(*command).code == 0
+    wrong = call(*command, "--names", "a,b")
+    assert wrong.code == 2
+    assert "Parquet names its columns" in wrong.err
+    bare = tmp_path / "bare.csv"
+    bare.write_text("1767571200000000000;1.5;2\n")
+    command = (*command[:3], bare, *command[4:])
+    answer = call(*command, "--names", "ts,price,size", "--delimiter", ";", "--json")
+    assert (answer.code, answer.json["rows_written"]) == (0, 1)
     wrong = call(*command, "--column", "price")
     assert wrong.code == 2
     assert "--column price is not OURS=THEIRS; write for example --column bid_price=BID" in wrong.err

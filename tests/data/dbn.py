@@ -26,18 +26,27 @@ def header(
     dataset: str = "GLBX.MDP3",
     version: int = 3,
     ts_out: bool = False,
+    by_id: bool = False,
 ) -> bytes:
-    """Metadata: symbols with their instrument id, from 2026-01-05 to 2026-01-09, or with an id for each span of days."""
+    """Metadata: symbols with their instrument id, from 2026-01-05 to 2026-01-09, or with an id for each span of days.
+
+    `by_id`: what was asked for were ids, and their symbols were looked up.
+    """
     mappings = []
     for name, spans in ({"ESH6": 5} if symbols is None else symbols).items():
         listed = [(MONDAY, dt.date(2026, 1, 9), spans)] if isinstance(spans, int) else spans
         intervals = [SimpleNamespace(start_date=start, end_date=end, symbol=str(number)) for start, end, number in listed]
         mappings.append(SimpleNamespace(raw_symbol=name, intervals=intervals))
+    if by_id:
+        for mapping in mappings:
+            (interval,) = mapping.intervals
+            mapping.raw_symbol, interval.symbol = interval.symbol, mapping.raw_symbol
+    kinds = [dbn.SType.RAW_SYMBOL, dbn.SType.INSTRUMENT_ID]
     metadata: Any = dbn.Metadata(
         dataset=dataset,
         start=MONDAY_NS,
-        stype_in=dbn.SType.RAW_SYMBOL,
-        stype_out=dbn.SType.INSTRUMENT_ID,
+        stype_in=kinds[by_id],
+        stype_out=kinds[not by_id],
         schema=None if schema is None else dbn.Schema.from_str(schema),
         symbols=[mapping.raw_symbol for mapping in mappings],
         mappings=mappings,

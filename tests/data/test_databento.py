@@ -267,6 +267,11 @@ def test_an_instrument_id_belongs_to_a_symbol_for_some_days(tmp_path):
     assert found == ["AAPL.XNAS", "MSFT.XNAS", "AAPL.XNAS", "7.XNAS"]
 
 
+def test_a_file_asked_for_by_id_has_the_symbols_that_belong_to_them(tmp_path):
+    catalog, _ = imported(tmp_path, header("trades", TWO, by_id=True), *BOTH)
+    assert catalog.symbols() == [ES, "NQH6.GLBX"]
+
+
 def test_a_definition_gives_tick_currency_and_multiplier(tmp_path):
     told = write(tmp_path / "d.dbn", header("definition"), definition(currency="EUR", contract_multiplier=100))
     catalog, report = imported(tmp_path, header(), *DAY, definitions=told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,26 @@ def test_lean_ticks_pass_locked_and_crossed_with_a_flag(real_data: Path, tmp_pat
     assert quotes.select(touching)["touching"].sum() == report.counts["locked_quote"] + report.counts["crossed_quote"]
     assert quotes.select((touching == ((pl.col("flags") & SUSPECT) > 0)).all()).item()
     assert str(quotes["ts_event"][0]) == "2014-05-07 00:00:01.014000+00:00"
+
+
+@pytest.mark.parametrize(("period", "count"), [("second", 24_050), ("minute", 1_428)])
+def test_bars_of_lean_ticks_are_those_of_another_engine(real_data: Path, tmp_path: Path, period: str, count: int) -> None:
+    catalog = cift.Catalog(tmp_path)
+    import_lean(catalog, real_data / "fx/fxcm_eurusd_tick_20140507.zip", symbol="EURUSD.FXCM")
+    sides = [
+        getattr(pl.col(f"{side}_price"), figure)().alias(f"{side}_{figure}")
+        for side in ("bid", "ask")
+        for figure in ("first", "max", "min", "last")
+    ]
+    start = pl.col("ts_event").dt.truncate(f"1{period[0]}")
+    built = stored(catalog, "quotes").group_by(start, maintain_order=True).agg(sides)
+    with zipfile.ZipFile(real_data / f"fx/fxcm_eurusd_{period}_20140507.zip") as archive:
+        told = pl.read_csv(archive.read(archive.namelist()[0]), has_header=False)
+    ms = ((built["ts_event"] - built["ts_event"].dt.truncate("1d")).dt.total_milliseconds()).to_list()
+    assert len(told) == count
+    assert ms == told[told.columns[0]].to_list()
+    prices = [name for name in told.columns[1:] if told[name].dtype == pl.Float64]
+    assert built.drop("ts_event").rows() == told.select(prices).rows()
 
 
 def test_truefx(real_data: Path, tmp_path: Path) -> None:

@@ -147,9 +147,7 @@ def import_databento(
     names = [one.symbol for one in wanted]
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     if tally.counts["moved_in_time"]:
-        notes.append(
-            f"{tally.counts['moved_in_time']:,} records of snapshots, or received after midnight, stand at the time of the snapshot"
-        )
+        notes.append(f"moved in time, to the snapshot or the midnight after: {tally.counts['moved_in_time']:,} records")
     rows_read, rows_written = sum(one.rows for one in wanted), sum(manifest.rows for manifest in written)
     return tally.report(shown, rows_read, rows_written, time.perf_counter() - started, tuple(notes))
 
@@ -204,7 +202,7 @@ class _Source:
         self.dtype = np.dtype([])
         if self.kind is not None:
             fields = getattr(dbn, self.kind[0])._dtypes
-            # Letters as numbers, because they are compared, never printed.
+            # As the vendor's own client makes arrays of records; letters as numbers, because they are compared, never printed.
             self.dtype = np.dtype([(name, "u1" if kind == "S1" else kind) for name, kind in fields])
             if metadata.ts_out:
                 self.dtype = np.dtype([*self.dtype.descr, ("ts_out", "u8")])
@@ -478,6 +476,8 @@ class _Reader:
             flags = _moved_ends(records["flags"] & KEPT_FLAGS, keep)
             if self.schema == "trades":
                 flags |= LAST
+            else:
+                self.tally.counts["no_action"] += int(np.count_nonzero(records["action"] == _NO_ACTION))
             times = self._times(rows, records, flags, keep)
             kept = records if keep.all() else records[keep]
             if len(kept):

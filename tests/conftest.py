@@ -15,6 +15,10 @@ REAL_FILES = (
     "bitstamp2015/2015-05-01.log.xz",
     "fx/fxcm_eurusd_minute_20140507.zip",
     "fx/fxcm_eurusd_second_20140507.zip",
+    "databento/esh4-glbx-mdp3-20231224.mbo.dbn.zst",
+    "databento/orderbooks_mbo_2024-05-08T00-00-00_2024-05-08T00-00-02.dbn.zst",
+    "databento/futures_mbp-1_2024-07-01T23-58_2024-07-02T00-02.dbn.zst",
+    "taq/sampleQDataRaw.csv.zst",
     "fx/fxcm_eurusd_tick_20140507.zip",
 )
 REAL_DATA = Path(os.environ.get("CIFT_REAL_DATA") or Path(__file__).parents[2] / "shared" / "data")

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = (
     "altair", "numba", "llvmlite", "polars", "pyarrow", "duckdb", "pandas", "vl_convert", "narwhals", "typer", "IPython",
     "clickhouse_connect", "chdb", "questdb", "redis", "nats", "asyncpg", "fastapi", "dask", "distributed", "anywidget",
-    "exchange_calendars",
+    "exchange_calendars", "databento_dbn",
 )  # fmt: skip
 """What may be loaded only where it is used."""
 

@@ -23,17 +23,47 @@ def _opened(path: Path) -> Catalog:
     return Catalog(path)
 
 
+def parse_pairs(texts: Sequence[str] | None, option: str, form: str, example: str) -> list[tuple[str, str]]:
+    """What stands left and right of the = of an option that may be repeated.
+
+    Raises:
+        InvalidParameter: where one is written otherwise.
+    """
+    pairs = [text.partition("=") for text in texts or ()]
+    wrong = [left for left, equals, right in pairs if not (left and equals and right)]
+    if wrong:
+        raise InvalidParameter(f"{option} {wrong[0]} is not {form}; write for example {option} {example}")
+    return [(left, right) for left, _, right in pairs]
+
+
 def parse_policies(texts: Sequence[str] | None) -> dict[str, str]:
     """The choices of `--policy KIND=POLICY`.
 
     Raises:
         InvalidParameter: where one is written otherwise.
     """
-    pairs = [text.partition("=") for text in texts or ()]
-    wrong = [kind for kind, equals, policy in pairs if not (kind and equals and policy)]
-    if wrong:
-        raise InvalidParameter(f"--policy {wrong[0]} is not KIND=POLICY; write for example --policy duplicate=reject")
-    return {kind: policy for kind, _, policy in pairs}
+    return dict(parse_pairs(texts, "--policy", "KIND=POLICY", "duplicate=reject"))
+
+
+def parse_columns(texts: Sequence[str] | None) -> dict[str, str]:
+    """The columns of `--column OURS=THEIRS`.
+
+    Raises:
+        InvalidParameter: where one is written otherwise.
+    """
+    return dict(parse_pairs(texts, "--column", "OURS=THEIRS", "bid_price=BID"))
+
+
+def parse_where(texts: Sequence[str] | None) -> dict[str, list[str]]:
+    """The rows of `--where COLUMN=TEXT`; a column named again allows another text.
+
+    Raises:
+        InvalidParameter: where one is written otherwise.
+    """
+    where: dict[str, list[str]] = {}
+    for column, text in parse_pairs(texts, "--where", "COLUMN=TEXT", "EX=N"):
+        where.setdefault(column, []).append(text)
+    return where
 
 
 def imported(path: Path, import_into: Callable[[Catalog], ImportReport], as_json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cift.errors import CiftError
+from cift.errors import CiftError, InvalidParameter
 
 FINE, NOT_SO, WRONG_USE = 0, 1, 2
 """The exit codes: fine; the thing asked about is not so, or the strategy raised; wrong use, or data that cannot be used."""
@@ -33,6 +33,10 @@ CatalogPath = Annotated[Path, typer.Argument(metavar="CATALOG", help="Folder of 
 Policies = Annotated[
     list[str] | None, typer.Option(metavar="KIND=POLICY", help="What becomes of one kind of bad row: duplicate=reject.")
 ]
+Symbol = Annotated[str, typer.Option(help="What to store it as, with its venue: AAPL.XNAS.")]
+TickSize = Annotated[str | None, typer.Option(help="The finest step of prices; default: as stored, or inferred.")]
+LotSize = Annotated[str | None, typer.Option(help="The finest step of sizes; default: as stored, or inferred.")]
+Size = Annotated[str | None, typer.Option(help="The size of each side of quotes that state none.")]
 To = Annotated[Path, typer.Option("--to", metavar="CATALOG", help="Folder of the catalog; it is made if need be.")]
 
 
@@ -197,6 +201,149 @@ def import_bitstamp_command(
 
     steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size, "policies": parse_policies(policy)}
     imported(to, lambda catalog: import_bitstamp(catalog, log, symbol=symbol, **steps), as_json)
+
+
+@import_app.command("databento")
+def import_databento_command(
+    file: Annotated[Path, typer.Argument(help="A DBN file of the schema mbo, mbp-1, tbbo or trades.")],
+    *,
+    to: To,
+    symbol: Annotated[str | None, typer.Option(help="One of the file's symbols; default: all.")] = None,
+    definitions: Annotated[Path | None, typer.Option(help="A DBN file of definitions, for the ticks.")] = None,
+    tick_size: Annotated[str | None, typer.Option(help="The finest step of prices.")] = None,
+    lot_size: Annotated[str | None, typer.Option(help="The finest step of sizes.")] = None,
+    multiplier: Annotated[str | None, typer.Option(help="Currency per point of price and contract.")] = None,
+    policy: Policies = None,
+    as_json: Json = False,
+) -> None:
+    """Import a file of Databento."""
+    from cift.cli.data import imported, parse_policies
+    from cift.data.importers import import_databento
+
+    steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size, "multiplier": multiplier}
+    steps |= {"definitions": definitions, "policies": parse_policies(policy)}
+    imported(to, lambda catalog: import_databento(catalog, file, symbol=symbol, **steps), as_json)
+
+
+@import_app.command("table")
+def import_table_command(
+    file: Annotated[Path, typer.Argument(help="A Parquet file (.parquet), or CSV; that may end in .gz, .zst, .xz or .zip.")],
+    *,
+    to: To,
+    schema: Annotated[str, typer.Option(help="quotes or trades.")],
+    symbol: Symbol,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="OURS=THEIRS", help="The file's name of a column: bid_price=BID.")
+    ] = None,
+    time_unit: Annotated[str, typer.Option(help="Of times that are numbers: ns, us, ms or s.")] = "ns",
+    timezone: Annotated[str, typer.Option(help="Of times that name no zone.")] = "UTC",
+    date: Annotated[str | None, typer.Option(help="The day, where times are counted from midnight.")] = None,
+    where: Annotated[list[str] | None, typer.Option(metavar="COLUMN=TEXT", help="Rows to keep: EX=N.")] = None,
+    names: Annotated[str | None, typer.Option(metavar="A,B,C", help="The columns of a CSV file without a header.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="What stands between two columns of CSV.")] = None,
+    size: Size = None,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
+    policy: Policies = None,
+    as_json: Json = False,
+) -> None:
+    """Import a CSV or Parquet file of quotes or trades, by the names of its columns."""
+    from cift.cli.data import imported, parse_columns, parse_policies, parse_where
+    from cift.data.importers import import_csv, import_parquet
+
+    steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size, "size": size, "policies": parse_policies(policy)}
+    steps |= {"columns": parse_columns(column), "time_unit": time_unit, "timezone": timezone, "date": date}
+    steps |= {"schema": schema, "symbol": symbol, "where": parse_where(where)}
+    if file.suffix == ".parquet":
+        if names is not None or delimiter is not None:
+            raise InvalidParameter("--names and --delimiter are for CSV; Parquet names its columns")
+        imported(to, lambda catalog: import_parquet(catalog, file, **steps), as_json)
+        return
+    steps |= {"names": None if names is None else names.split(","), "delimiter": delimiter or ","}
+    imported(to, lambda catalog: import_csv(catalog, file, **steps), as_json)
+
+
+@import_app.command("taq")
+def import_taq_command(
+    file: Annotated[Path, typer.Argument(help="TAQ quotes or trades as CSV; may end in .gz, .zst, .xz or .zip.")],
+    *,
+    to: To,
+    symbol: Symbol,
+    exchange: Annotated[str | None, typer.Option(help="The letter of one exchange; quotes need it.")] = None,
+    all_hours: Annotated[bool, typer.Option("--all-hours", help="Keep what is outside 09:30 to 16:00 in New York.")] = False,
+    skip_conditions: Annotated[str, typer.Option(help="Letters of sale conditions to leave out.")] = "",
+    tick_size: Annotated[str, typer.Option(help="The finest step of quotes.")] = "0.01",
+    policy: Policies = None,
+    as_json: Json = False,
+) -> None:
+    """Import TAQ quotes of one exchange, or trades."""
+    from cift.cli.data import imported, parse_policies
+    from cift.data.importers import import_taq
+
+    options: dict[str, Any] = {"exchange": exchange, "skip_conditions": skip_conditions, "tick_size": tick_size}
+    options |= {"policies": parse_policies(policy)} | ({"session": None} if all_hours else {})
+    imported(to, lambda catalog: import_taq(catalog, file, symbol=symbol, **options), as_json)
+
+
+@import_app.command("tardis")
+def import_tardis_command(
+    file: Annotated[Path, typer.Argument(help="Quotes or trades; may end in .gz, .zst, .xz or .zip.")],
+    *,
+    to: To,
+    symbol: Annotated[str | None, typer.Option(help="What to store it as; default: the file's own with its exchange.")] = None,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
+    policy: Policies = None,
+    as_json: Json = False,
+) -> None:
+    """Import quotes or trades of Tardis."""
+    from cift.cli.data import imported, parse_policies
+    from cift.data.importers import import_tardis
+
+    steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size, "policies": parse_policies(policy)}
+    imported(to, lambda catalog: import_tardis(catalog, file, symbol=symbol, **steps), as_json)
+
+
+@import_app.command("lean")
+def import_lean_command(
+    file: Annotated[Path, typer.Argument(help="A day of ticks of currencies, .zip or .csv.")],
+    *,
+    to: To,
+    symbol: Symbol,
+    date: Annotated[str | None, typer.Option(help="The day; default: from the file's name.")] = None,
+    timezone: Annotated[str, typer.Option(help="Whose midnight the times are counted from.")] = "UTC",
+    size: Size = None,
+    tick_size: TickSize = None,
+    policy: Policies = None,
+    as_json: Json = False,
+) -> None:
+    """Import a day of LEAN's ticks of currencies."""
+    from cift.cli.data import imported, parse_policies
+    from cift.data.importers import import_lean
+
+    options: dict[str, Any] = {"tick_size": tick_size, "policies": parse_policies(policy), "timezone": timezone, "date": date}
+    options |= {} if size is None else {"size": size}
+    imported(to, lambda catalog: import_lean(catalog, file, symbol=symbol, **options), as_json)
+
+
+@import_app.command("truefx")
+def import_truefx_command(
+    file: Annotated[Path, typer.Argument(help="Ticks of one pair; may end in .gz, .zst, .xz or .zip.")],
+    *,
+    to: To,
+    symbol: Symbol,
+    size: Size = None,
+    tick_size: TickSize = None,
+    policy: Policies = None,
+    as_json: Json = False,
+) -> None:
+    """Import ticks of TrueFX."""
+    from cift.cli.data import imported, parse_policies
+    from cift.data.importers import import_truefx
+
+    options: dict[str, Any] = {"tick_size": tick_size, "policies": parse_policies(policy)}
+    options |= {} if size is None else {"size": size}
+    imported(to, lambda catalog: import_truefx(catalog, file, symbol=symbol, **options), as_json)
 
 
 def main() -> None:

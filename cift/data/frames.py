@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -43,7 +43,7 @@ GRID_DECIMALS_MAX = 9
 _WORD_SPELLINGS = {
     "action": {},
     "side": {"b": "bid", "buy": "bid", "a": "ask", "s": "ask", "sell": "ask", "n": "none"},
-    "aggressor": {"b": "buy", "bid": "buy", "s": "sell", "a": "sell", "ask": "sell", "n": "none"},
+    "aggressor": {"b": "buy", "bid": "buy", "s": "sell", "a": "sell", "ask": "sell", "n": "none", "unknown": "none"},
 }
 
 
@@ -215,7 +215,7 @@ def conform(table: pa.Table, schema: SchemaName, columns: Mapping[str, str] | No
         DataError: where a column is missing or has values of another kind; the message shows what was found.
         UnknownName: where `columns` names a column that the schema or the table does not have.
     """
-    found = _find_columns(table, schema, dict(columns or {}))
+    found = find_columns(table.column_names, schema, columns)
     target = arrow_schema(schema)
     arrays = []
     for field in target:
@@ -230,8 +230,14 @@ def conform(table: pa.Table, schema: SchemaName, columns: Mapping[str, str] | No
     return conformed
 
 
-def _find_columns(table: pa.Table, schema: SchemaName, given: dict[str, str]) -> dict[str, str]:
-    names = table.column_names
+def find_columns(names: Sequence[str], schema: SchemaName, columns: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Which of the columns `names` hold a schema's columns, and `symbol`: our name -> theirs.
+
+    Raises:
+        DataError: where one is missing that must be there; the message shows what was found.
+        UnknownName: where `columns` names a column that the schema or the table does not have.
+    """
+    given = dict(columns or {})
     known = (*stored_columns(schema), "symbol")
     for ours, theirs in list(given.items()):
         if ours not in known:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import shutil
 
+import polars as pl
+import pytest
+
 import cift
+from tests.data import dbn
 
 MESSAGES = """\
 34200.000000001,1,11,100,1000000,1
@@ -99,6 +103,85 @@ def test_a_bitstamp_log_that_is_none_is_refused(call, tmp_path):
     answer = call("data", "import", "bitstamp", log, "--to", tmp_path / "catalog")
     assert answer.code == 2
     assert "x.log" in answer.err
+
+
+def test_a_file_of_databento_is_imported(call, tmp_path):
+    records = (dbn.trade("T B 2@100.50 0"), dbn.trade("T A 1@200.75 0", ms=1, instrument_id=6))
+    file = dbn.write(tmp_path / "x.dbn.zst", dbn.header("trades", {"ESH6": 5, "NQH6": 6}), *records)
+    told = dbn.write(tmp_path / "d.dbn", dbn.header("definition"), dbn.definition())
+    command = ("data", "import", "databento", file, "--json", "--to", tmp_path / "catalog")
+    answer = call(*command, "--symbol", "ESH6", "--definitions", told, "--multiplier", "50")
+    assert answer.code == 0, answer.err
+    assert (answer.json["symbol"], answer.json["rows_written"]) == ("ESH6.GLBX", 1)
+    instrument = cift.Catalog(tmp_path / "catalog").instruments()["ESH6.GLBX"]
+    assert (float(instrument.tick_size), instrument.multiplier) == (0.25, 50)
+    wrong = call(*command, "--symbol", "ESH7")
+    assert wrong.code == 2
+    assert "it holds ESH6.GLBX, NQH6.GLBX" in wrong.err
+
+
+TABLES = {
+    "table": (
+        "x.csv",
+        "when,EX,last,size\n7,N,10.5,3\n8,P,10.5,4\n",
+        [
+            "--schema",
+            "trades",
+            "--column",
+            "ts_event=when",
+            "--column",
+            "price=last",
+            "--date",
+            "2026-01-05",
+            "--time-unit",
+            "ms",
+            "--where",
+            "EX=N",
+        ],
+    ),
+    "taq": (
+        "x.csv",
+        "ts_us,EX,SYMBOL,PRICE,SIZE,COND,CORR\n1767571200000000,N,ABC,10.5,3,,0\n1767571200000000,N,ABC,10.5,3,T,0\n",
+        ("--all-hours", "--skip-conditions", "T", "--exchange", "N"),
+    ),
+    "tardis": (
+        "x.csv",
+        "exchange,symbol,timestamp,local_timestamp,id,side,price,amount\nSIM,ABC,1767571200000000,1767571200000001,1,buy,1,1\n",
+        ("--tick-size", "0.5"),
+    ),
+    "lean": ("20260105_abc.csv", "7,1.25,1.5\n", ("--size", "1000", "--tick-size", "0.25")),
+    "truefx": ("x.csv", "timestamp,bid,ask\n2026-01-05 00:00:00Z,1.25,1.5\n", ("--size", "1000")),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_imported(call, tmp_path, name):
+    file, text, options = TABLES[name]
+    path = tmp_path / file
+    path.write_text(text)
+    command = ("data", "import", name, path, "--json", "--symbol", "ABC.SIM", "--to", tmp_path / "catalog")
+    answer = call(*command, *options)
+    assert answer.code == 0, answer.err
+    assert (answer.json["symbol"], answer.json["rows_written"]) == ("ABC.SIM", 1)
+    assert cift.Catalog(tmp_path / "catalog").symbols() == ["ABC.SIM"]
+
+
+def test_parquet_is_a_table_too_and_a_wrong_option_is_told(call, tmp_path):
+    path = tmp_path / "x.parquet"
+    pl.DataFrame({"ts_event": [1_767_571_200_000_000_000], "price": [1.5], "size": [2]}).write_parquet(path)
+    command = ("data", "import", "table", path, "--schema", "trades", "--symbol", "ABC.SIM", "--to", tmp_path / "catalog")
+    assert call(*command).code == 0
+    wrong = call(*command, "--names", "a,b")
+    assert wrong.code == 2
+    assert "Parquet names its columns" in wrong.err
+    bare = tmp_path / "bare.csv"
+    bare.write_text("1767571200000000000;1.5;2\n")
+    command = (*command[:3], bare, *command[4:])
+    answer = call(*command, "--names", "ts,price,size", "--delimiter", ";", "--json")
+    assert (answer.code, answer.json["rows_written"]) == (0, 1)
+    wrong = call(*command, "--column", "price")
+    assert wrong.code == 2
+    assert "--column price is not OURS=THEIRS; write for example --column bid_price=BID" in wrong.err
 
 
 def test_no_catalog_is_told(call, tmp_path):

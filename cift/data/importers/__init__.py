@@ -1,7 +1,24 @@
 """Importers: each brings one vendor's files to the schemas of `cift.domain.schemas`, and reports what it met."""
 
 from cift.data.importers.bitstamp import import_bitstamp
+from cift.data.importers.databento import import_databento
+from cift.data.importers.fx import import_lean, import_truefx
 from cift.data.importers.lobster import Phantom, import_lobster
+from cift.data.importers.tables import import_csv, import_parquet
+from cift.data.importers.taq import import_taq
+from cift.data.importers.tardis import import_tardis
 from cift.data.report import ImportReport
 
-__all__ = ["ImportReport", "Phantom", "import_bitstamp", "import_lobster"]
+__all__ = [
+    "ImportReport",
+    "Phantom",
+    "import_bitstamp",
+    "import_csv",
+    "import_databento",
+    "import_lean",
+    "import_lobster",
+    "import_parquet",
+    "import_taq",
+    "import_tardis",
+    "import_truefx",
+]

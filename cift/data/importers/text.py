@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,18 @@ import pyarrow as pa
 
 from cift.errors import CorruptData, DataError
 
+UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, pa.ArrowException)
+"""What a damaged file raises while it is read."""
 LINE_BYTES_MAX = 1 << 20
 """No line of any format read here comes near this; a longer one is damage, or a decompression bomb."""
 
 
 def open_bytes(path: Path) -> IO[bytes] | Any:
-    """Opens a file for reading, decompressing what ends in .zst, .gz or .xz."""
+    """Opens a file for reading, decompressing what ends in .zst, .gz, .xz or .zip (of one file).
+
+    Raises:
+        DataError: a .zip of several files.
+    """
     match path.suffix:
         case ".zst":
             return pa.input_stream(str(path), compression="zstd")
@@ -26,8 +33,26 @@ def open_bytes(path: Path) -> IO[bytes] | Any:
             return gzip.open(path, "rb")
         case ".xz":
             return lzma.open(path, "rb")
+        case ".zip":
+            return zipped(path)[1]
         case _:
             return path.open("rb")
+
+
+def zipped(path: Path) -> tuple[str, IO[bytes]]:
+    """The name of the one file in a .zip, and its bytes.
+
+    Raises:
+        DataError: where it holds several, or one with a password.
+    """
+    with zipfile.ZipFile(path) as archive:
+        names = [member.filename for member in archive.infolist() if not member.is_dir()]
+        if len(names) != 1:
+            raise DataError(f"{path.name} holds {len(names)} files; unpack it and import them one by one")
+        try:
+            return names[0], archive.open(names[0])
+        except (RuntimeError, NotImplementedError) as error:
+            raise DataError(f"{path.name} cannot be unpacked: {error}") from None
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -54,7 +79,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield row, _text(rest, path, row)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
-    except (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException) as error:
+    except UNREADABLE as error:
         raise CorruptData(f"{path.name} cannot be read after row {row}: {error}") from None
 
 

@@ -1,0 +1,76 @@
+"""Tardis' CSV files: quotes and trades of crypto exchanges.
+
+Both have the columns exchange, symbol, timestamp (the exchange's time) and local_timestamp (of receipt), in microseconds.
+Quotes have ask_amount, ask_price, bid_price and bid_amount, trades id, side (of the aggressor), price and amount.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cift.data.importers.tables import CsvFile, Source, Times, run
+from cift.data.report import ImportReport
+from cift.domain.calendar import ALWAYS_OPEN
+from cift.domain.chunk import SchemaName
+from cift.domain.instrument import Number
+from cift.errors import DataError, NoData, NotSupported
+
+if TYPE_CHECKING:
+    from cift.data.catalog import Catalog
+
+_TIMES = {"ts_event": "timestamp", "ts_recv": "local_timestamp"}
+COLUMNS: dict[SchemaName, dict[str, str]] = {
+    "quotes": {
+        **_TIMES,
+        "bid_price": "bid_price",
+        "bid_size": "bid_amount",
+        "ask_price": "ask_price",
+        "ask_size": "ask_amount",
+    },
+    "trades": {**_TIMES, "price": "price", "size": "amount", "aggressor": "side", "trade_id": "id"},
+}
+
+
+def import_tardis(
+    catalog: Catalog,
+    file: str | Path,
+    *,
+    symbol: str | None = None,
+    tick_size: Number | None = None,
+    lot_size: Number | None = None,
+    policies: Mapping[str, str] | None = None,
+) -> ImportReport:
+    """Imports a file of quotes or trades; it may end in .gz, .zst, .xz or .zip.
+
+    Args:
+        catalog: where to. Nothing is visible in it before the whole file has been read.
+        file: the file.
+        symbol: what to store it as, "XBTUSD.BITMEX"; of a file with several symbols, the rows of XBTUSD are kept. None: the
+            file's one symbol with its exchange.
+        tick_size: the finest step of prices; None: what the catalog knows, or inferred from the prices, with a note.
+        lot_size: the finest step of sizes; None likewise.
+        policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit.
+
+    Raises:
+        NotSupported: a file of books, which the catalog has no schema for.
+        DataError: a row that cannot be read; the message names file and row. The catalog is as it was.
+        TimeOrder: a row goes back in time.
+        NoData: no rows.
+    """
+    table = CsvFile(Path(file), None)
+    schema = next((schema for schema, columns in COLUMNS.items() if set(columns.values()) <= set(table.header)), None)
+    if schema is None:
+        if {"exchange", "symbol", "local_timestamp"} <= set(table.header):
+            raise NotSupported(f"{table.path.name} holds books or other records; quotes and trades are supported")
+        raise DataError(f"{table.path.name} has the columns {', '.join(table.header[:20])}; it is no file of Tardis")
+    if not table.first:
+        raise NoData(f"{table.path.name} holds no rows to import; nothing was written")
+    where = None
+    if symbol is None:
+        symbol = f"{table.value('symbol')}.{table.value('exchange').upper()}"
+    else:
+        where = {"symbol": symbol.rpartition(".")[0] or symbol}
+    source = Source(table, schema, dict(COLUMNS[schema]), Times("us"), where=where)
+    return run(catalog, source, symbol, tick_size, lot_size, ALWAYS_OPEN, policies)

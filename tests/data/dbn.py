@@ -1,0 +1,122 @@
+"""DBN files made by hand, record by record, with the vendor's own encoder."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import databento_dbn as dbn
+import pyarrow as pa
+
+from tests.data.market import MONDAY_NS
+
+NS_PER_MS = 1_000_000
+LATENCY_NS = 100_000
+ACTIONS = {action.value: action for action in dbn.Action.variants()}
+SIDES = {side.value: side for side in dbn.Side.variants()}
+MONDAY = dt.date(2026, 1, 5)
+
+
+def header(
+    schema: str | None = "mbo",
+    symbols: Mapping[str, int | Sequence[tuple[dt.date, dt.date, int]]] | None = None,
+    dataset: str = "GLBX.MDP3",
+    version: int = 3,
+    ts_out: bool = False,
+    by_id: bool = False,
+) -> bytes:
+    """Metadata: symbols with their instrument id, from 2026-01-05 to 2026-01-09, or with an id for each span of days.
+
+    `by_id`: what was asked for were ids, and their symbols were looked up.
+    """
+    mappings = []
+    for name, spans in ({"ESH6": 5} if symbols is None else symbols).items():
+        listed = [(MONDAY, dt.date(2026, 1, 9), spans)] if isinstance(spans, int) else spans
+        intervals = [SimpleNamespace(start_date=start, end_date=end, symbol=str(number)) for start, end, number in listed]
+        mappings.append(SimpleNamespace(raw_symbol=name, intervals=intervals))
+    if by_id:
+        for mapping in mappings:
+            (interval,) = mapping.intervals
+            mapping.raw_symbol, interval.symbol = interval.symbol, mapping.raw_symbol
+    kinds = [dbn.SType.RAW_SYMBOL, dbn.SType.INSTRUMENT_ID]
+    metadata: Any = dbn.Metadata(
+        dataset=dataset,
+        start=MONDAY_NS,
+        stype_in=kinds[by_id],
+        stype_out=kinds[not by_id],
+        schema=None if schema is None else dbn.Schema.from_str(schema),
+        symbols=[mapping.raw_symbol for mapping in mappings],
+        mappings=mappings,
+        version=version,
+        ts_out=ts_out,
+    )
+    return metadata.encode()
+
+
+def common(text: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `A B 5@100.25 128`: action, side, size, price, flags; `ms` is the time of day."""
+    action, side, what, flags = text.split()
+    size, _, price = what.partition("@")
+    ts_event = options.pop("ts_event", MONDAY_NS + options.pop("ms", 0) * NS_PER_MS)
+    return {
+        "publisher_id": 1,
+        "instrument_id": 5,
+        "ts_event": ts_event,
+        "ts_recv": ts_event + LATENCY_NS,
+        "price": dbn.UNDEF_PRICE if price == "-" else round(float(price) * 10**9),
+        "size": int(size),
+        "action": ACTIONS[action],
+        "side": SIDES[side],
+        "flags": int(flags),
+        **options,
+    }
+
+
+def mbo(text: str, order_id: int = 0, **options: Any) -> bytes:
+    """A record of the schema mbo."""
+    return bytes(dbn.MBOMsg(order_id=order_id, **common(text, options)))
+
+
+def mbp1(text: str, bid: str, ask: str, **options: Any) -> bytes:
+    """A record of mbp-1 or tbbo; levels as `5@100.25`, `0@-` for none."""
+    (bid_size, bid_price), (ask_size, ask_price) = (level.split("@") for level in (bid, ask))
+    units = [dbn.UNDEF_PRICE if price == "-" else round(float(price) * 10**9) for price in (bid_price, ask_price)]
+    level = dbn.BidAskPair(bid_px=units[0], ask_px=units[1], bid_sz=int(bid_size), ask_sz=int(ask_size))
+    fields: Any = {"levels": level, **common(text, options)}
+    return bytes(dbn.MBP1Msg(depth=0, **fields))
+
+
+def trade(text: str, **options: Any) -> bytes:
+    """A record of the schema trades."""
+    return bytes(dbn.TradeMsg(depth=0, **common(text, options)))
+
+
+def definition(symbol: str = "ESH6", tick: float = 0.25, **options: Any) -> bytes:
+    """A definition of an instrument."""
+    record = dbn.InstrumentDefMsg(
+        publisher_id=1,
+        instrument_id=5,
+        ts_event=MONDAY_NS,
+        ts_recv=MONDAY_NS,
+        min_price_increment=round(tick * 10**9),
+        display_factor=10**9,
+        raw_symbol=symbol,
+        asset="ES",
+        security_type="FUT",
+        instrument_class=dbn.InstrumentClass.FUTURE,
+        security_update_action=dbn.SecurityUpdateAction.ADD,
+        **options,
+    )
+    return bytes(record)
+
+
+def write(path: Path, *parts: bytes) -> Path:
+    """Header and records as a file; compressed where its name says so."""
+    data = b"".join(parts)
+    if path.suffix == ".zst":
+        data = pa.Codec("zstd").compress(data, asbytes=True)
+    path.write_bytes(data)
+    return path

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cift
+from cift.data.catalog import Catalog
+from cift.data.questdb import feeds
+from cift.domain.instrument import Instrument
+from cift.errors import CatalogError, InvalidParameter, NoData, NotSupported, UnknownSymbol
+from tests.data.market import DAY_NS, HOUR_NS, MONDAY_NS, QuickDisk, make, read, same
+from tests.servers.questdb_server import QuestDBServer
+
+
+def catalog_of(folder: Any, symbol: str, rows: int = 3_000, **given: Any) -> Catalog:
+    """Random records of all schemas over some days."""
+    catalog = Catalog(folder, disk=QuickDisk())
+    instrument = Instrument(symbol, tick_size="0.01", lot_size=1)
+    for seed, schema in enumerate(("mbo", "quotes", "trades")):
+        catalog.write(schema, symbol, make(schema, rows, seed, **given), instrument)
+    return catalog
+
+
+@pytest.mark.parametrize("by", ["ilp", "parquet"])
+@pytest.mark.parametrize("slice_rows", [197, 262_144])
+def test_what_was_loaded_is_read_back_at_any_chunk_size(
+    questdb: QuestDBServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, by: str, slice_rows: int
+) -> None:
+    monkeypatch.setattr(feeds, "SLICE_ROWS", slice_rows)
+    symbol = f"{by}{slice_rows}.SIM"
+    # Steps of 0 to 3 ns give many rows of one time; then steps of minutes give several days.
+    crowded = catalog_of(tmp_path, symbol, 1_000, start_ns=MONDAY_NS + 23 * HOUR_NS, gap_ns=HOUR_NS // 20)
+    server = questdb.client()
+    report = server.load(crowded, symbol, by=by)
+    assert report.rows == report.rows_sent == 3_000
+    for level in ("L3", "L1"):
+        ours, theirs = server.ticks(symbol, level=level), crowded.ticks(symbol, level=level)
+        for feed, other in zip(ours.feeds, theirs.feeds, strict=True):
+            assert feed.content_hash == other.content_hash
+            for rows in (1, 37, None):
+                assert same(read(feed, rows), read(other, rows))
+
+
+def test_rows_of_one_time_keep_their_order(questdb: QuestDBServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "SLICE_ROWS", 40)
+    catalog = catalog_of(tmp_path, "CROWD.SIM", 600, gap_ns=3)
+    server = questdb.client()
+    server.load(catalog)
+    server.load(catalog, by="ilp", resend=True)
+    for level in ("L3", "L1"):
+        for feed, other in zip(
+            server.ticks("CROWD.SIM", level=level).feeds, catalog.ticks("CROWD.SIM", level=level).feeds, strict=True
+        ):
+            assert np.array_equal(read(feed, 70)["sequence"], np.arange(600))
+            assert feed.content_hash == other.content_hash
+
+
+def test_a_view_is_cut_as_the_catalogs(questdb: QuestDBServer, tmp_path: Any) -> None:
+    catalog = catalog_of(tmp_path, "CUT.SIM", 2_000, gap_ns=HOUR_NS // 10)
+    server = questdb.client()
+    server.load(catalog)
+    asked: list[dict[str, Any]] = [
+        {"start": "2026-01-06"},
+        {"start": "2026-01-05T13:17:00.000000001", "end": "2026-01-07T01:00"},
+        {"start": "2026-01-05", "session": ("09:30", "16:00", "America/New_York")},
+        {"end": "2026-01-07"},
+    ]
+    for given in asked:
+        for level in ("L3", "L1"):
+            ours, theirs = (source.ticks("CUT.SIM", level=level, **given) for source in (server, catalog))
+            assert (ours.start_ns, ours.end_ns, ours.level, ours.calendar) == (
+                theirs.start_ns,
+                theirs.end_ns,
+                theirs.level,
+                theirs.calendar,
+            )
+            for feed, other in zip(ours.feeds, theirs.feeds, strict=True):
+                assert same(read(feed, 100), read(other, 100))
+                assert feed.content_hash == other.content_hash
+    session = ("09:30", "16:00", "America/New_York")
+    ours, theirs = (source.ticks("CUT.SIM", level="L1", session=session) for source in (server, catalog))
+    assert [feed.content_hash for feed in ours.feeds] == [feed.content_hash for feed in theirs.feeds]
+    with pytest.raises(NotSupported, match="one session"):
+        server.ticks("CUT.SIM", session=session)
+
+
+def test_what_is_not_there_is_told(questdb: QuestDBServer, tmp_path: Any) -> None:
+    catalog = catalog_of(tmp_path, "HERE.SIM", 100)
+    server = questdb.client()
+    server.load(catalog)
+    with pytest.raises(UnknownSymbol, match=r"did you mean HERE\.SIM"):
+        server.ticks("HERE.SIN")
+    with pytest.raises(NoData, match="the server holds 1 days of it, from 2026-01-05"):
+        server.ticks("HERE.SIM", "2026-02-01")
+    with pytest.raises(NotSupported, match="level 'L2'"):
+        server.ticks("HERE.SIM", level="L2")
+    with pytest.raises(InvalidParameter, match="later than start"):
+        server.ticks("HERE.SIM", "2026-01-05", "2026-01-04")
+    with pytest.raises(InvalidParameter, match="table="):
+        server.ticks("HERE.SIM", columns={"timestamp": "ts_event"})
+    assert "HERE.SIM" in server.symbols()
+    assert server.instruments()["HERE.SIM"] == catalog.instruments()["HERE.SIM"]
+    held = server.ls().filter(symbol="HERE.SIM")
+    assert held["rows"].to_list() == [100, 100, 100]
+    assert held["loaded"].all()
+    assert held["first"].to_list() == catalog.ls()["first"].to_list()
+
+
+def test_a_description_opens_nothing_and_can_be_pickled(questdb: QuestDBServer, tmp_path: Any) -> None:
+    nowhere = cift.QuestDB("questdb://me:secret@nowhere.invalid:1?pg=2")
+    assert "secret" not in repr(nowhere) + repr(nowhere.server)
+    assert pickle.loads(pickle.dumps(nowhere)).server == nowhere.server
+    catalog = catalog_of(tmp_path, "PICKLE.SIM", 200)
+    server = pickle.loads(pickle.dumps(questdb.client()))
+    server.load(catalog)
+    view = pickle.loads(pickle.dumps(server.ticks("PICKLE.SIM")))
+    assert view.feeds[0].content_hash == catalog.ticks("PICKLE.SIM").feeds[0].content_hash
+
+
+NO_ADDRESSES = (
+    "", "http://h:1", "h:0", "h:99999", "h;x=1", "h:1/db", "h:1?pq=1", "h:1?pg=x", "a b", "h\n", "questdb://h;a=b:1", "h:1#x",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("address", NO_ADDRESSES)
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(InvalidParameter, match="no address"):
+        cift.QuestDB(address)
+
+
+class Crosses(cift.Strategy):
+    """Buys and sells by turns, so that there are fills to compare."""
+
+    seen: int = cift.state(0)
+
+    def on_trade(self, trade: Any) -> None:
+        self.seen += 1
+        if self.seen % 50 == 0:
+            self.target(100 if self.seen % 100 else -100)
+
+
+def test_a_backtest_from_questdb_is_the_one_from_parquet(questdb: QuestDBServer) -> None:
+    catalog = cift.demo_catalog()
+    server = questdb.client()
+    server.load(catalog, "DEMO.SIM", by="parquet")
+    for level in ("L3", "L1"):
+        results = [
+            cift.Backtest(source.ticks("DEMO.SIM", "2026-01-05", level=level), Crosses, venue=cift.Venue(latency="250us")).run()
+            for source in (catalog, server)
+        ]
+        assert len(results[0].fills) > 50
+        assert results[0].digest == results[1].digest
+        assert results[0].record.fingerprint == results[1].record.fingerprint
+
+
+def test_a_backtest_of_real_records_is_the_one_from_parquet(questdb: QuestDBServer, real_data: Any, tmp_path: Any) -> None:
+    from cift.data.importers import import_lobster
+
+    catalog = Catalog(tmp_path)
+    messages = real_data / "lobster/AAPL_2012-06-21_34200_37800_message_50.csv.zst"
+    import_lobster(catalog, messages, symbol="AAPL.XNAS", date="2012-06-21")
+    server = questdb.client()
+    report = server.load(catalog, "AAPL.XNAS", by="ilp")
+    assert report.rows_sent > 100_000
+    views = [source.ticks("AAPL.XNAS") for source in (catalog, server)]
+    assert views[0].feeds[0].content_hash == views[1].feeds[0].content_hash
+    results = [cift.Backtest(view, Crosses).run() for view in views]
+    assert len(results[0].fills) > 50
+    assert results[0].digest == results[1].digest
+
+
+def test_a_day_of_other_rows_is_refused(questdb: QuestDBServer, tmp_path: Any) -> None:
+    server = questdb.client()
+    server.load(catalog_of(tmp_path / "a", "OTHER.SIM", 300))
+    with pytest.raises(CatalogError, match="not those of the source"):
+        server.load(catalog_of(tmp_path / "b", "OTHER.SIM", 301))
+    changed = Catalog(tmp_path / "c")
+    changed.write(
+        "trades", "OTHER.SIM", make("trades", 10, start_ns=MONDAY_NS + 9 * DAY_NS), Instrument("OTHER.SIM", "0.005", 1)
+    )
+    with pytest.raises(CatalogError, match="instrument's life"):
+        server.load(changed)
+
+
+def test_frames_are_loaded_too(questdb: QuestDBServer, tmp_path: Any) -> None:
+    catalog = catalog_of(tmp_path, "FRAME.SIM", 500, gap_ns=HOUR_NS // 5)
+    import polars as pl
+
+    frame = pl.read_parquet(tmp_path / "trades" / "**/*.parquet").sort("ts_event", "sequence")
+    view = cift.trades(frame, instrument=catalog.instruments()["FRAME.SIM"])
+    server = questdb.client()
+    server.load(view)
+    assert server.ticks("FRAME.SIM").feeds[0].content_hash == catalog.ticks("FRAME.SIM", level="L1").feeds[1].content_hash

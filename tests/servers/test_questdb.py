@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 import cift
+from cift.cli import main
 from cift.data.catalog import Catalog
 from cift.data.questdb import feeds
 from cift.domain.instrument import Instrument
@@ -194,3 +196,27 @@ def test_frames_are_loaded_too(questdb: QuestDBServer, tmp_path: Any) -> None:
     server = questdb.client()
     server.load(view)
     assert server.ticks("FRAME.SIM").feeds[0].content_hash == catalog.ticks("FRAME.SIM", level="L1").feeds[1].content_hash
+
+
+def test_the_command_line_loads_a_catalog(
+    questdb: QuestDBServer, tmp_path: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = catalog_of(tmp_path, "CLI.SIM", 400, gap_ns=HOUR_NS // 2)
+
+    def call(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["cift", "data", "load", str(tmp_path), *words])
+        with pytest.raises(SystemExit) as left:
+            main()
+        printed = capsys.readouterr()
+        assert left.value.code == (2 if printed.err else 0), printed.err
+        return printed.out + printed.err
+
+    assert "rows of 3 days" in call("--symbol", "CLI.SIM", "--start", "2026-01-06", "--to", questdb.url)
+    told = json.loads(call("--to", questdb.url, "--by", "ilp", "--json"))
+    assert (told["rows"], told["way"], told["days_there"]) == (1_200, "ilp", 3)
+    assert told["rows_sent"] < 1_200
+    assert questdb.client().ticks("CLI.SIM").feeds[0].content_hash == catalog.ticks("CLI.SIM").feeds[0].content_hash
+    assert "error: by 'post' is not known" in call("--to", questdb.url, "--by", "post")
+    assert "did you mean CLI.SIM?" in call("--symbol", "CLI.SIN", "--to", questdb.url)
+    assert "is no address of a QuestDB server" in call("--to", "http://x")
+    assert "see that it runs" in call("--to", "questdb://127.0.0.1:1?pg=1", "--timeout", "1")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cift.data.questdb.tables import has_tables
-from cift.data.questdb.texts import KnownSymbol, known_symbol, literal, span
+from cift.data.questdb.texts import KnownSymbol, is_one_of, known_symbol, literal, span
 from cift.data.questdb.transport import Transport
 from cift.domain.duration import Duration, duration_ns
 from cift.domain.schemas import check_schema
@@ -38,8 +38,7 @@ def latest(transport: Transport, symbols: Sequence[str] | None, schema: str) -> 
     kind = check_schema(schema)
     condition = ""
     if symbols is not None:
-        known = [literal(_known(transport, kind, symbol)) for symbol in symbols]
-        condition = f"where symbol in ({', '.join(known)}) "
+        condition = f"where {is_one_of('symbol', [_known(transport, kind, symbol) for symbol in symbols])} "
     elif not has_tables(transport):
         raise UnknownSymbol("the server holds no symbol: nothing was loaded yet; call load() first")
     return _polars(transport.export(f'select * from "{kind}" {condition}latest on ts_event partition by symbol')).sort("symbol")
@@ -65,7 +64,7 @@ def _known(transport: Transport, table: str, symbol: str) -> KnownSymbol:
 
 
 def _where(known: KnownSymbol, start_ns: int | None, end_ns: int | None) -> str:
-    condition = f"symbol = {literal(known)}"
+    condition = is_one_of("symbol", [known])
     if start_ns is not None:
         condition += f" and ts_event >= {literal(start_ns)}"
     if end_ns is not None:

@@ -18,7 +18,7 @@ from cift.data.columns import Array, RawColumns, chunks, cut, length, stored_col
 from cift.data.frames import by_day, check_chunk_rows, conform, raw_columns
 from cift.data.hashing import ContentHash, selection_hash
 from cift.data.questdb.tables import DayRecord, from_server
-from cift.data.questdb.texts import KnownSymbol, literal
+from cift.data.questdb.texts import KnownSymbol, is_one_of, literal
 from cift.data.questdb.transport import Address, OpenTransport, Transport
 from cift.data.reading import Interval, prefetch
 from cift.data.report import Tally
@@ -107,7 +107,7 @@ class LoadedFeed(_Hashed):
                         yield from self._day(transport, day, columns, begin, end)
 
     def _day(self, transport: Transport, day: DayRecord, columns: str, begin: int, end: int) -> Iterator[RawColumns]:
-        here = f'from "{self.schema}" where symbol = {literal(self.known)} and ts_event >= '
+        here = f'from "{self.schema}" where {is_one_of("symbol", [self.known])} and ts_event >= '
         stops = transport.export(
             f"select ts_event {here}{literal(begin)} and ts_event < {literal(end)} and sequence % {literal(SLICE_ROWS)} = 0"
         )
@@ -166,7 +166,8 @@ class TableFeed(_Hashed):
         # What stands before the first interval on its day is read too: it decides the numbers of the rows.
         begin = max(self.span[0], self.intervals[0][0] // DAY_NS * DAY_NS)
         end = min(self.span[1], self.intervals[-1][1])
-        screen = Screen(self.schema, self.instrument, self.table, Tally(self.table), self.policies)
+        source = f"table {self.table}"
+        screen = Screen(self.schema, self.instrument, source, Tally(source), self.policies)
         day, count = None, 0
         with self.server.open() as transport:
             for table in self._tables(transport, begin, end):

@@ -184,10 +184,8 @@ class QuestDB:
             raise UnknownSymbol(
                 f"{names[0]} is not on the server {self.server.address}: nothing was loaded yet; call load() first"
             )
-        days = {}
-        for name in names:
-            known_symbol(transport, '"days"', '"symbol"', name)
-            days[name] = read_days(transport, name)
+        known = {name: known_symbol(transport, '"days"', '"symbol"', name) for name in names}
+        days = {name: read_days(transport, name) for name in names}
         level = choose_level({name: _levels(days[name]) for name in names}, level)
         held = {
             (name, schema): [day for day in days[name] if day.schema == schema and _touches(day, start_ns, end_ns)]
@@ -207,10 +205,9 @@ class QuestDB:
                 if not any(self._has_rows(transport, day, wanted) for day in group):
                     continue
                 _refuse_partial(group)
-                known = known_symbol(transport, f'"{schema}"', '"symbol"', name)
                 intervals = feed_intervals(schema, wanted)
                 touched = tuple(day for day in group if any(_overlaps(day, interval) for interval in intervals))
-                found.append(LoadedFeed(self.server, known, schema, instruments[name], touched, intervals))
+                found.append(LoadedFeed(self.server, known[name], schema, instruments[name], touched, intervals))
             if not found:
                 raise NoData(
                     _no_data(name, [day for day in days[name] if day.schema in LEVELS[level]], start_ns, end_ns, session)

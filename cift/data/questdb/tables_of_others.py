@@ -12,7 +12,7 @@ from cift.data.columns import stored_columns
 from cift.data.frames import OPTIONAL, TIME_NAMES, infer_step
 from cift.data.questdb.feeds import Server, TableFeed, no_rows
 from cift.data.questdb.tables import has_tables, read_instruments
-from cift.data.questdb.texts import identifier, known_symbol, literal, tables
+from cift.data.questdb.texts import identifier, is_one_of, known_symbol, literal, tables
 from cift.data.questdb.transport import Transport
 from cift.data.reading import Interval
 from cift.data.times import Session
@@ -132,7 +132,7 @@ class Reader:
     def _where(self, name: str) -> str:
         if self._symbol is None:
             return "true"
-        return f"{self._symbol} = {literal(known_symbol(self._transport, self.table, self._symbol, name))}"
+        return is_one_of(self._symbol, [known_symbol(self._transport, self.table, self._symbol, name)])
 
     def _span(self, name: str, where: str, start_ns: int | None, end_ns: int | None) -> Interval:
         """First time of the symbol, and the one after its last, whatever the view's own times; refuses an empty view."""

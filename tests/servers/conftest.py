@@ -34,10 +34,10 @@ def questdb(questdb_jar: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     server.stop()
 
 
-@pytest.fixture
-def own_questdb(questdb_jar: Path, tmp_path: Path) -> Iterator[QuestDBServer]:
-    """A server for one test, which may kill it."""
-    server = QuestDBServer(questdb_jar, tmp_path / "questdb")
+@pytest.fixture(scope="module")
+def own_questdb(questdb_jar: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuestDBServer]:
+    """An empty server for the tests of one file, which may kill it."""
+    server = QuestDBServer(questdb_jar, tmp_path_factory.mktemp("own_questdb"))
     server.start()
     yield server
     server.kill()

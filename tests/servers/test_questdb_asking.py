@@ -192,13 +192,3 @@ def test_trades_are_joined_with_the_quote_before_them(asked: Any) -> None:
     assert len(joined) == len(expected) > 100
     for name in ("ts_event", "price", "size", "sequence", "bid_price", "ask_price", "bid_size", "ask_size", "ts_quote"):
         assert joined[name].to_list() == expected[name].to_list(), name
-
-
-def test_nothing_loaded_is_told(own_questdb: QuestDBServer) -> None:
-    server = own_questdb.client()
-    assert server.symbols() == []
-    assert server.instruments() == {}
-    assert server.ls().is_empty()
-    for ask in (server.ticks, server.ohlcv, server.latest, server.asof):
-        with pytest.raises(UnknownSymbol, match=r"nothing was loaded yet; call load\(\) first"):
-            ask("ASK.SIM")

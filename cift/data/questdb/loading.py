@@ -32,17 +32,19 @@ from cift.data.questdb.tables import (
     write_instrument,
 )
 from cift.data.questdb.transport import Transport
-from cift.data.reading import PartitionReader
+from cift.data.reading import PartitionReader, prefetch
 from cift.data.times import DAY_NS, TimeLike, time_ns
 from cift.data.view import Ticks
 from cift.domain.instrument import Instrument
+from cift.domain.schemas import WORD_CODES
 from cift.errors import CatalogError, CorruptData, InvalidParameter, NoData, ServerDown, ServerError, UnknownName
 
 if TYPE_CHECKING:
     pass
 
 Way = Literal["ilp", "parquet"]
-BATCH_ROWS = {"ilp": 131_072, "parquet": 1_048_576}
+BATCH_ROWS = {"ilp": 131_072, "parquet": 262_144}
+_WORDS = ["symbol", *WORD_CODES]
 LOOK_EVERY_S = 0.02
 RETRY_EVERY_S = 0.25
 
@@ -177,9 +179,16 @@ class _Lane:
         write_day(self._transport, record)
         self._until_recorded(record)
         total = ContentHash(record.schema)
-        for batch in _batches(day.batches(), BATCH_ROWS["ilp" if self._folder is None else "parquet"]):
-            total.update(batch)
-            self._send(record, batch)
+
+        def prepared() -> Iterator[Any]:
+            for batch in _batches(day.batches(), BATCH_ROWS["ilp" if self._folder is None else "parquet"]):
+                total.update(batch)
+                rows = to_server(record.schema, batch, record.symbol)
+                yield rows if self._folder is not None else self._transport.encode(record.schema, rows)
+
+        # The next batch is made ready while the server takes this one.
+        for rows in prefetch(prepared, ahead=1):
+            self._send(record, rows)
         if total.rows != record.rows or total.hexdigest() != record.content_hash:
             raise CorruptData(
                 f"the source's {record} changed while it was loaded; the day does not count as loaded, load it again"
@@ -195,14 +204,13 @@ class _Lane:
 
         _until(is_recorded, f"the record of {record}", self._patience_s)
 
-    def _send(self, record: DayRecord, batch: RawColumns) -> None:
-        """Sends a batch until it has arrived, for as long as patience lasts."""
-        rows = to_server(record.schema, batch, record.symbol)
+    def _send(self, record: DayRecord, rows: Any) -> None:
+        """Sends a batch (encoded, or for the import folder an Arrow table) until it has arrived, for as long as patience lasts."""
         deadline = time.monotonic() + self._patience_s
         while True:
             try:
                 if self._folder is None:
-                    self._transport.send(record.schema, rows)
+                    self._transport.send(rows)
                 else:
                     self._import(self._folder, record, rows)
             except ServerDown as error:
@@ -221,7 +229,7 @@ class _Lane:
         name = f"cift-{secrets.token_hex(8)}.parquet"
         columns = ", ".join(f'"{column}"' for column in column_types(record.schema))
         try:
-            pq.write_table(rows, folder / name, compression="none", write_statistics=False)
+            pq.write_table(rows, folder / name, compression="none", use_dictionary=_WORDS, write_statistics=False)
             self._transport.ask(f"insert into \"{record.schema}\" ({columns}) select {columns} from read_parquet('{name}')")
         finally:
             (folder / name).unlink(missing_ok=True)

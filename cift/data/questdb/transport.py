@@ -96,8 +96,11 @@ class Transport(Protocol):
     def export(self, sql: str) -> Any:
         """The rows of a query without binds, as an Arrow table."""
 
-    def send(self, table: str, rows: Any) -> None:
-        """Hands rows (an Arrow table with `symbol` and `ts_event`) to a table, in one transaction.
+    def encode(self, table: str, rows: Any) -> Any:
+        """Rows (an Arrow table with `symbol` and `ts_event`) of a table as `send` takes them; another thread may do it."""
+
+    def send(self, encoded: Any) -> None:
+        """Hands rows to a table, in one transaction.
 
         After an error nobody knows whether they arrived. Sending them again is safe where the table drops duplicates.
         """
@@ -117,6 +120,7 @@ class OpenTransport:
         self.timeout_s = timeout_s
         self._pg: Any = None
         self._sender: Any = None
+        self._encoder: Any = None
 
     # ------------------------------------------------------------------ questions
 
@@ -187,19 +191,41 @@ class OpenTransport:
 
     # ------------------------------------------------------------------ rows to be stored
 
-    def send(self, table: str, rows: Any) -> None:
-        """See `Transport.send`."""
-        questdb = _imported("questdb")
+    def encode(self, table: str, rows: Any) -> Any:
+        """See `Transport.encode`."""
         frame = rows.to_pandas()
         words = [name for name in ("symbol", *WORD_CODES) if name in frame]
+        with self._sending():
+            if self._encoder is None:  # one that never sends, but knows the version that the server speaks
+                self._encoder = self._established()
+            buffer = self._encoder.new_buffer()
+            buffer.dataframe(frame, table_name=table, symbols=words, at="ts_event")
+        return buffer
+
+    def send(self, encoded: Any) -> None:
+        """See `Transport.send`."""
         try:
-            if self._sender is None:
-                self._sender = questdb.Sender.from_conf(self._conf())
-                self._sender.establish()
-            self._sender.dataframe(frame, table_name=table, symbols=words, at="ts_event")
-            self._sender.flush()
+            with self._sending():
+                if self._sender is None:
+                    self._sender = self._established()
+                self._sender.flush(encoded, clear=False)
+        except ServerError:
+            sender, self._sender = self._sender, None
+            _closed(sender)
+            raise
+
+    def _established(self) -> Any:
+        sender = _imported("questdb").Sender.from_conf(self._conf())
+        sender.establish()
+        return sender
+
+    @contextlib.contextmanager
+    def _sending(self) -> Iterator[None]:
+        """Errors of the line protocol's client as ours."""
+        questdb = _imported("questdb")
+        try:
+            yield
         except questdb.QuestDBError as error:
-            self._close_sender()
             if error.code.name in _BROKEN_LINE and '"code":' not in str(error):  # what the server says itself is JSON
                 raise self._down(error) from error
             raise self._refused(str(error)) from error
@@ -214,11 +240,10 @@ class OpenTransport:
             conf += f"username={user};password={password};"
         return conf
 
-    def _close_sender(self) -> None:
-        if self._sender is not None:
-            with contextlib.suppress(Exception):
-                self._sender.close(flush=False)
-            self._sender = None
+    def _close_senders(self) -> None:
+        for sender in (self._sender, self._encoder):
+            _closed(sender)
+        self._sender = self._encoder = None
 
     # ------------------------------------------------------------------ errors, and the end
 
@@ -245,7 +270,7 @@ class OpenTransport:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._close_pg()
-        self._close_sender()
+        self._close_senders()
 
 
 def _imported(name: str) -> Any:
@@ -255,6 +280,12 @@ def _imported(name: str) -> Any:
         return import_module(name)
     except ImportError:
         raise MissingExtra(f'QuestDB needs {name}: pip install "cift-markets[questdb]"') from None
+
+
+def _closed(sender: Any) -> None:
+    if sender is not None:
+        with contextlib.suppress(Exception):
+            sender.close(flush=False)
 
 
 def _opener() -> urllib.request.OpenerDirector:

@@ -11,6 +11,7 @@ import cift
 from cift.cli import main
 from cift.data.catalog import Catalog
 from cift.data.questdb import feeds
+from cift.data.selection import reopen, selection
 from cift.domain.instrument import Instrument
 from cift.errors import CatalogError, InvalidParameter, NoData, NotSupported, UnknownSymbol
 from tests.data.market import DAY_NS, HOUR_NS, MONDAY_NS, QuickDisk, make, read, same
@@ -26,23 +27,21 @@ def catalog_of(folder: Any, symbol: str, rows: int = 3_000, **given: Any) -> Cat
     return catalog
 
 
-@pytest.mark.parametrize("by", ["ilp", "parquet"])
-@pytest.mark.parametrize("slice_rows", [197, 262_144])
+@pytest.mark.parametrize(("by", "slice_rows"), [("ilp", 197), ("parquet", 197), ("parquet", 262_144)])
 def test_what_was_loaded_is_read_back_at_any_chunk_size(
     questdb: QuestDBServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, by: str, slice_rows: int
 ) -> None:
     monkeypatch.setattr(feeds, "SLICE_ROWS", slice_rows)
     symbol = f"{by}{slice_rows}.SIM"
-    # Steps of 0 to 3 ns give many rows of one time; then steps of minutes give several days.
-    crowded = catalog_of(tmp_path, symbol, 1_000, start_ns=MONDAY_NS + 23 * HOUR_NS, gap_ns=HOUR_NS // 20)
+    catalog = catalog_of(tmp_path, symbol, 1_000, start_ns=MONDAY_NS + 23 * HOUR_NS, gap_ns=HOUR_NS // 20)
     server = questdb.client()
-    report = server.load(crowded, symbol, by=by)
+    report = server.load(catalog, symbol, by=by)
     assert report.rows == report.rows_sent == 3_000
     for level in ("L3", "L1"):
-        ours, theirs = server.ticks(symbol, level=level), crowded.ticks(symbol, level=level)
+        ours, theirs = server.ticks(symbol, level=level), catalog.ticks(symbol, level=level)
         for feed, other in zip(ours.feeds, theirs.feeds, strict=True):
             assert feed.content_hash == other.content_hash
-            for rows in (1, 37, None):
+            for rows in (37, None):
                 assert same(read(feed, rows), read(other, rows))
 
 
@@ -172,6 +171,20 @@ def test_a_backtest_of_real_records_is_the_one_from_parquet(questdb: QuestDBServ
     results = [cift.Backtest(view, Crosses).run() for view in views]
     assert len(results[0].fills) > 50
     assert results[0].digest == results[1].digest
+
+
+def test_a_saved_run_is_read_from_its_server_again(questdb: QuestDBServer, tmp_path: Any) -> None:
+    catalog = catalog_of(tmp_path, "SAVED.SIM", 300)
+    server = questdb.client()
+    server.load(catalog)
+    for given in ({}, {"start": "2026-01-05T00:03", "end": "2026-01-05T00:04:30"}):
+        view = server.ticks("SAVED.SIM", level="L1", **given)
+        told = json.loads(json.dumps(selection(view)))
+        assert told["catalog"] == questdb.url
+        again, from_files = reopen(told), reopen(told, tmp_path)
+        assert (again.start_ns, again.end_ns) == (view.start_ns, view.end_ns)
+        hashes = [[feed.content_hash for feed in ticks.feeds] for ticks in (view, again, from_files)]
+        assert hashes[0] == hashes[1] == hashes[2]
 
 
 def test_a_day_of_other_rows_is_refused(questdb: QuestDBServer, tmp_path: Any) -> None:

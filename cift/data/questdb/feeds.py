@@ -96,6 +96,11 @@ class LoadedFeed(_Hashed):
         """The symbol, with its venue."""
         return self.known.text
 
+    @property
+    def address(self) -> str:
+        """The server, without name and password: where a saved run is read from again."""
+        return str(self.server.address)
+
     def _rows(self, *, every_column: bool) -> Iterator[RawColumns]:
         names = [name for name in stored_columns(self.schema) if every_column or name != "venue_seq"]
         columns = ", ".join(f'"{name}"' for name in names)

@@ -11,6 +11,8 @@ import cift
 from cift.cli import main
 from cift.data.catalog import Catalog
 from cift.data.questdb import feeds
+from cift.data.questdb.transport import OpenTransport
+from cift.data.reading import GROUPS_AHEAD
 from cift.data.selection import reopen, selection
 from cift.domain.instrument import Instrument
 from cift.errors import CatalogError, InvalidParameter, NoData, NotSupported, UnknownSymbol
@@ -57,6 +59,30 @@ def test_rows_of_one_time_keep_their_order(questdb: QuestDBServer, tmp_path: Any
         ):
             assert np.array_equal(read(feed, 70)["sequence"], np.arange(600))
             assert feed.content_hash == other.content_hash
+
+
+def test_a_few_slices_are_in_memory_at_a_time(questdb: QuestDBServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "SLICE_ROWS", 20)
+    catalog = catalog_of(tmp_path, "LONG.SIM", 2_000, gap_ns=HOUR_NS // 200)
+    server = questdb.client()
+    server.load(catalog)
+    asked: list[int] = []
+    export = OpenTransport.export
+
+    def counted(self: OpenTransport, sql: str) -> Any:
+        table = export(self, sql)
+        asked.append(table.num_rows)
+        return table
+
+    monkeypatch.setattr(OpenTransport, "export", counted)
+    (feed,) = server.ticks("LONG.SIM", level="L3").feeds
+    rows = 0
+    for chunk in feed.chunks(10):
+        rows += chunk.rows
+        # The cuts of the day, the slice in hand, those that wait, and the one that is being put beside them.
+        assert sum(asked[1:]) <= rows + 20 * (1 + GROUPS_AHEAD + 2)
+    assert rows == sum(asked[1:]) == 2_000
+    assert asked[0] == len(asked) - 1 == 100
 
 
 def test_a_view_is_cut_as_the_catalogs(questdb: QuestDBServer, tmp_path: Any) -> None:

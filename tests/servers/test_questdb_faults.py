@@ -56,16 +56,18 @@ def test_nothing_loaded_is_told(own_questdb: QuestDBServer) -> None:
             ask("ASK.SIM")
 
 
-def test_a_table_of_another_form_is_not_written_to(own_questdb: QuestDBServer, tmp_path: Any) -> None:
+@pytest.mark.parametrize("name", ["trades", "days", "instruments"])
+def test_a_table_of_another_form_is_not_written_to(own_questdb: QuestDBServer, tmp_path: Any, name: str) -> None:
     server = own_questdb.client()
     with server.server.open() as transport:
-        transport.ask("create table trades (ts timestamp, price double) timestamp(ts) partition by day wal")
-    with pytest.raises(CatalogError, match=r"rename it, or read it as it is with ticks\(\.\.\., table='trades'\)"):
+        transport.ask(f"drop table if exists {name}")
+        transport.ask(f"create table {name} (ts timestamp, price double) timestamp(ts) partition by day wal")
+    with pytest.raises(CatalogError, match=f"the server's table {name} is not the one that CIFT makes"):
         server.load(catalog_of(tmp_path, "FORM.SIM", 10))
     with server.server.open() as transport:
         with pytest.raises(ServerError, match="refused: table does not exist"):
             transport.export("select * from nowhere")
-        transport.ask("drop table trades")
+        transport.ask(f"drop table {name}")
 
 
 def test_a_load_survives_a_restart_and_one_that_did_not_is_completed(

@@ -27,7 +27,7 @@ from cift.data.questdb.texts import literal, one_number
 from cift.data.times import DAY_NS
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument
-from cift.domain.schemas import CHUNK_DTYPES, SCHEMAS, TIME_COLUMNS, WORD_CODES
+from cift.domain.schemas import CHUNK_DTYPES, SCHEMAS, TIME_COLUMNS, WORD_CODES, check_schema
 from cift.errors import CatalogError, CorruptData, InvalidParameter
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ _TYPES = {"float64": "double", "uint64": "long", "uint8": "short", "int64": "lon
 _IDS = frozenset(("order_id", "trade_id"))
 INSTRUMENT_FIELDS = ("tick_size", "lot_size", "price_increment", "multiplier", "currency", "calendar")
 LOADING, LOADED = "loading", "loaded"
+_BESIDE = {
+    "instruments": {"since", "symbol", *INSTRUMENT_FIELDS},
+    "days": {"day", "symbol", "record", "state", "rows", "first_ns", "last_ns", "content_hash"},
+}
+"""Columns of the tables beside those of the schemas."""
 
 
 def column_types(schema: SchemaName) -> dict[str, str]:
@@ -80,7 +85,7 @@ def make_tables(transport: Transport) -> None:
         # An empty answer has the columns all the same.
         held = set(transport.export(f'select * from "{name}" limit 0').column_names)
         told = transport.ask(f"select designatedTimestamp, dedup from tables() where table_name = '{name}'")
-        expected = set(column_types(name)) if name in SCHEMAS else held
+        expected = _BESIDE.get(name) or set(column_types(check_schema(name)))
         if held != expected or (name in SCHEMAS and told != [("ts_event", True)]):
             raise CatalogError(
                 f"the server's table {name} is not the one that CIFT makes (it has {', '.join(sorted(held))}); rename it, or read "

@@ -261,7 +261,7 @@ class OpenTransport:
         )
 
     def _refused(self, reason: str) -> ServerError:
-        if "timeout" in reason.lower():
+        if "timeout, query aborted" in reason:
             return self._slow()
         return ServerError(f"the QuestDB server at {self.address} refused: {reason}")
 

@@ -144,6 +144,20 @@ def between(start: str, end: str) -> pl.Expr:
     return pl.col("ts_event").is_between(*times, closed="left")
 
 
+def test_stored_records_are_a_frame(asked: Any) -> None:
+    server, trades, _ = asked
+    frame = server.frame("trades", "ASK.SIM", "2026-01-05T03:00", "2026-01-06T12:30")
+    expected = trades.filter(between("2026-01-05T03:00", "2026-01-06T12:30"))
+    assert len(frame) == len(expected) > 100
+    for name in ("ts_event", "ts_recv", "price", "size", "aggressor", "flags", "sequence", "venue_seq"):
+        assert frame[name].to_list() == expected[name].to_list(), name
+    assert server.frame("trades", "ASK.SIM", columns=["price", "ts_event"]).columns == ["price", "ts_event"]
+    with pytest.raises(UnknownName, match="no column 'prices'; did you mean price"):
+        server.frame("trades", "ASK.SIM", columns=["prices"])
+    with pytest.raises(InvalidParameter, match="names none"):
+        server.frame("trades", "ASK.SIM", columns=[])
+
+
 @pytest.mark.parametrize("every", ["1m", "15m", "1h", "1d"])
 def test_bars_are_those_of_polars(asked: Any, every: str) -> None:
     server, trades, _ = asked

@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cift.data.questdb.tables import has_tables
-from cift.data.questdb.texts import KnownSymbol, is_one_of, known_symbol, literal, span
+from cift.data.questdb.tables import column_types, has_tables
+from cift.data.questdb.texts import KnownSymbol, identifier, is_one_of, known_symbol, literal, span
 from cift.data.questdb.transport import Transport
 from cift.domain.duration import Duration, duration_ns
 from cift.domain.schemas import check_schema
-from cift.errors import UnknownSymbol
+from cift.errors import InvalidParameter, UnknownSymbol
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+def frame(
+    transport: Transport, schema: str, symbol: str, start_ns: int | None, end_ns: int | None, columns: Sequence[str] | None
+) -> pl.DataFrame:
+    """See `QuestDB.frame`."""
+    kind = check_schema(schema)
+    known = column_types(kind)
+    names = [identifier(name, known, "column") for name in (known if columns is None else columns)]
+    if not names:
+        raise InvalidParameter(f"columns= names none of {', '.join(known)}")
+    where = _where(_known(transport, kind, symbol), start_ns, end_ns)
+    return _polars(transport.export(f'select {", ".join(names)} from "{kind}" where {where}'))
 
 
 def ohlcv(transport: Transport, symbol: str, start_ns: int | None, end_ns: int | None, every: Duration) -> pl.DataFrame:

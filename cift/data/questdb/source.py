@@ -227,6 +227,25 @@ class QuestDB:
 
     # ------------------------------------------------------------------ asking
 
+    def frame(
+        self,
+        schema: str,
+        symbol: str,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """The stored records of a symbol as one frame, in the order of their time; all of it is in memory.
+
+        Args:
+            schema: "mbo", "quotes" or "trades".
+            symbol, start, end: as in `ticks`; a record of `mbo` is cut like the others.
+            columns: some of the table's; None: all.
+        """
+        with self.server.open() as transport:
+            return asking.frame(transport, schema, symbol, *time_range(start, end), columns)
+
     def ohlcv(
         self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None, every: Duration = "1m"
     ) -> pl.DataFrame:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cift.data.catalog import Catalog
     from cift.data.demo import demo_catalog
     from cift.data.frames import quotes, trades
+    from cift.data.questdb import QuestDB
     from cift.domain.instrument import Instrument
     from cift.report.charts import interactive
     from cift.sim.venue import Fees, Latency, Venue
@@ -33,6 +34,7 @@ _HOMES = {
     "Fees": "cift.sim.venue",
     "Instrument": "cift.domain.instrument",
     "Latency": "cift.sim.venue",
+    "QuestDB": "cift.data.questdb",
     "Result": "cift.backtest",
     "Venue": "cift.sim.venue",
     "demo_catalog": "cift.data.demo",
@@ -50,8 +52,8 @@ _LATER = {
 """Names that are planned, and what is supported until then."""
 
 __all__ = [
-    "Backtest", "Catalog", "Fees", "Instrument", "Latency", "Result", "Strategy", "Venue", "demo_catalog", "interactive",
-    "load", "param", "quotes", "state", "trades",
+    "Backtest", "Catalog", "Fees", "Instrument", "Latency", "QuestDB", "Result", "Strategy", "Venue", "demo_catalog",
+    "interactive", "load", "param", "quotes", "state", "trades",
 ]  # fmt: skip
 
 

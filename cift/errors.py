@@ -77,6 +77,14 @@ class UnknownSymbol(CatalogError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class ServerError(CiftError, ConnectionError):
+    """A database server that refused what it was asked; the message has its own words, and what to do."""
+
+
+class ServerDown(ServerError):
+    """A server that cannot be reached, that broke off, or that did not answer in time."""
+
+
 # ------------------------------------------------------------------ orders and runs
 
 

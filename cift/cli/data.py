@@ -1,9 +1,10 @@
-"""`cift data`: import, list, describe and verify."""
+"""`cift data`: import, list, describe, verify and load."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,28 @@ def _described(one: dict[str, Any]) -> list[str]:
             f"{held['first']} to {held['last']}, values {held['content_hash'][:16]}"
         )
     return lines
+
+
+def load(
+    path: Path,
+    to: str,
+    symbols: Sequence[str] | None,
+    start: str | None,
+    end: str | None,
+    *,
+    by: str | None,
+    resend: bool,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """Loads a catalog into a server and prints what was sent."""
+    from cift.data.questdb import QuestDB
+
+    report = QuestDB(to, timeout=timeout).load(_opened(path), symbols or None, start, end, by=by, resend=resend)
+    if as_json:
+        print_json({"catalog": path, **asdict(report)})
+    else:
+        print(report)
 
 
 def verify(path: Path, *, as_json: bool) -> bool:

@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Import market data into a catalog, and look after it.", no_args_is_help=True)
+data_app = typer.Typer(help="Import market data into a catalog, look after it, load it into a server.", no_args_is_help=True)
 import_app = typer.Typer(help="Import a vendor's files.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 data_app.add_typer(import_app, name="import")
@@ -159,6 +159,25 @@ def data_verify(catalog: CatalogPath, as_json: Json = False) -> None:
     from cift.cli.data import verify
 
     raise typer.Exit(FINE if verify(catalog, as_json=as_json) else NOT_SO)
+
+
+@data_app.command("load")
+def data_load(
+    catalog: CatalogPath,
+    *,
+    to: Annotated[str, typer.Option("--to", metavar="questdb://HOST:PORT", help="The server; ?pg=PORT where it is not 8812.")],
+    symbol: Annotated[list[str] | None, typer.Option(help="May be repeated; default: all.")] = None,
+    start: Annotated[str | None, typer.Option(help="First day; alone it is that day.")] = None,
+    end: Annotated[str | None, typer.Option(help="The day after the last.")] = None,
+    by: Annotated[str | None, typer.Option(help="ilp or parquet; default: the faster one that works.")] = None,
+    resend: Annotated[bool, typer.Option("--resend", help="Send days that the server holds, too.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a server that is slow or away.")] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Load days of a catalog into QuestDB; it may be broken off and called again, no row is ever there twice."""
+    from cift.cli.data import load
+
+    load(catalog, to, symbol, start, end, by=by, resend=resend, timeout=timeout, as_json=as_json)
 
 
 @import_app.command("lobster")

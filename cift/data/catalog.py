@@ -292,6 +292,22 @@ class Catalog:
             count += 1
         return count
 
+    def partitions(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> list[PartitionReader]:
+        """Readers of the days of a symbol that lie between two dates, schema by schema (`end` excluded; a lone date is that day).
+
+        Raises:
+            UnknownSymbol: where the catalog holds no rows of it.
+            NoData: where it holds none of that period.
+        """
+        schemas = self._schemas_of(symbol)
+        if not schemas:
+            raise self._unknown(symbol)
+        start_ns, end_ns = time_range(start, end)
+        found = [reader for schema in schemas for reader in self._readers(schema, symbol, start_ns, end_ns)]
+        if not found:
+            raise NoData(self._no_data(symbol, schemas, start_ns, end_ns, None))
+        return found
+
     def sweep(self) -> None:
         """Removes what killed writers left behind; files that no manifest names are never read."""
         if not self._layout.private.exists():
@@ -352,9 +368,10 @@ class Catalog:
             for schema in LEVELS[level]
             if (readers := tuple(self._readers(schema, name, start_ns, end_ns)))
         }
-        wanted = _intervals(readers, start_ns, end_ns, session)
+        spans = [(reader.manifest.first_ns, reader.manifest.last_ns) for group in readers.values() for reader in group]
+        wanted = wanted_intervals(spans, start_ns, end_ns, session)
         if level == "L3" and session is not None and wanted:
-            start_ns, end_ns = _single(wanted)
+            start_ns, end_ns = single_session(wanted)
         feeds = []
         for name in names:
             found = []
@@ -362,12 +379,9 @@ class Catalog:
                 held = readers.get((name, schema), ())
                 if not any(_holds(reader, wanted) for reader in held):
                     continue
-                intervals = wanted
-                if schema == "mbo":
-                    intervals = ((wanted[0][0] // DAY_NS * DAY_NS if wanted[0][0] > FIRST_NS else FIRST_NS, wanted[-1][1]),)
-                found.append(CatalogFeed(name, schema, instruments[name], held, intervals))
+                found.append(CatalogFeed(name, schema, instruments[name], held, feed_intervals(schema, wanted)))
             if not found:
-                raise NoData(self._no_data(name, level, start_ns, end_ns, session))
+                raise NoData(self._no_data(name, LEVELS[level], start_ns, end_ns, session))
             feeds += found
         return Ticks(tuple(feeds), names, start_ns, end_ns, level, common_calendar(tuple(feeds)))
 
@@ -405,28 +419,18 @@ class Catalog:
             if not schemas:
                 raise self._unknown(name)
             stored[name] = [level for level, parts in LEVELS.items() if any(schema in parts for schema in schemas)]
-        if asked is not None and asked not in LEVELS:
-            raise NotSupported(
-                f"level {asked!r} is not supported; choose {' or '.join(LEVELS)}, or None for the richest stored"
-            )
-        if asked is None:
-            richest = {levels[0] for levels in stored.values()}
-            if len(richest) == 1:
-                return richest.pop()
-        elif all(asked in levels for levels in stored.values()):
-            return asked
-        listing = "; ".join(f"{name}: {', '.join(levels)}" for name, levels in stored.items())
-        wanted = f"level {asked} is not stored for all symbols" if asked else "the symbols are stored at different levels"
-        raise NotSupported(f"{wanted} ({listing}); one view has one level, and poorer levels are not derived from richer ones")
+        return choose_level(stored, asked)
 
-    def _no_data(self, symbol: str, level: str, start_ns: int | None, end_ns: int | None, session: Session | None) -> str:
-        held = [reader.manifest for schema in LEVELS[level] for reader in self._readers(schema, symbol)]
+    def _no_data(
+        self, symbol: str, schemas: Sequence[SchemaName], start_ns: int | None, end_ns: int | None, session: Session | None
+    ) -> str:
+        held = [reader.manifest for schema in schemas for reader in self._readers(schema, symbol)]
         first, last = min(part.first_ns for part in held), max(part.last_ns for part in held)
         since = "the beginning" if start_ns is None else iso(start_ns)
         until = "the end" if end_ns is None else iso(end_ns)
         days = len({part.date for part in held})
         return (
-            f"no data: {symbol} has no {' or '.join(LEVELS[level])} from {since} to {until}"
+            f"no data: {symbol} has no {' or '.join(schemas)} from {since} to {until}"
             + (f" in the session {session}" if session else "")
             + f"; the catalog holds {days} day{'s' * (days != 1)} of it, from {iso(first)} to {iso(last)}"
         )
@@ -435,11 +439,7 @@ class Catalog:
         held = self.symbols()
         if not held:
             return UnknownSymbol(f"{symbol} is not in the catalog: {self.path} holds no data; import some first")
-        near = difflib.get_close_matches(symbol, held, n=1, cutoff=0.5) or [
-            name for name in held if name.partition(".")[0].lower() == symbol.partition(".")[0].lower()
-        ]
-        hint = f"did you mean {near[0]}?" if near else f"it holds {', '.join(held[:8])}{', ...' if len(held) > 8 else ''}"
-        return UnknownSymbol(f"{symbol} is not in the catalog; {hint}")
+        return UnknownSymbol(f"{symbol} is not in the catalog; {nearest_symbol(symbol, held)}")
 
     def _schemas_of(self, symbol: str) -> list[SchemaName]:
         return [schema for schema in SCHEMAS if self._layout.dates(schema, symbol)]
@@ -469,28 +469,70 @@ class Catalog:
         return f"<Catalog {self.path}: {len(symbols)} symbol{'s' * (len(symbols) != 1)}{': ' * bool(symbols)}{shown}>"
 
 
+def choose_level(stored: Mapping[str, Sequence[str]], asked: str | None) -> str:
+    """The level of a view: the one asked for, or the richest that all symbols have.
+
+    Args:
+        stored: the levels of each symbol, richest first.
+    Raises:
+        NotSupported: where it is not stored for all of them, or they differ.
+    """
+    if asked is not None and asked not in LEVELS:
+        raise NotSupported(f"level {asked!r} is not supported; choose {' or '.join(LEVELS)}, or None for the richest stored")
+    if asked is None:
+        richest = {levels[0] for levels in stored.values()}
+        if len(richest) == 1:
+            return richest.pop()
+    elif all(asked in levels for levels in stored.values()):
+        return asked
+    listing = "; ".join(f"{name}: {', '.join(levels)}" for name, levels in stored.items())
+    wanted = f"level {asked} is not stored for all symbols" if asked else "the symbols are stored at different levels"
+    raise NotSupported(f"{wanted} ({listing}); one view has one level, and poorer levels are not derived from richer ones")
+
+
+def nearest_symbol(symbol: str, held: Sequence[str]) -> str:
+    """What a message about an unknown symbol ends with: the name that was meant, or some of those that there are."""
+    near = difflib.get_close_matches(symbol, held, n=1, cutoff=0.5) or [
+        name for name in held if name.partition(".")[0].lower() == symbol.partition(".")[0].lower()
+    ]
+    return f"did you mean {near[0]}?" if near else f"it holds {', '.join(held[:8])}{', ...' if len(held) > 8 else ''}"
+
+
 def _encode_instruments(instruments: Mapping[str, Instrument]) -> bytes:
     return seal({symbol: instruments[symbol].to_dict() for symbol in sorted(instruments)})
 
 
-def _intervals(
-    readers: Mapping[tuple[str, SchemaName], tuple[PartitionReader, ...]],
-    start_ns: int | None,
-    end_ns: int | None,
-    session: Session | None,
+def wanted_intervals(
+    spans: Sequence[Interval], start_ns: int | None, end_ns: int | None, session: Session | None
 ) -> tuple[Interval, ...]:
+    """The times that a view covers.
+
+    Args:
+        spans: first and last time of each day that is held.
+    """
     first, end = FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns
     if session is None:
         return ((first, end),)
-    held = [reader.manifest for group in readers.values() for reader in group]
-    if not held:
+    if not spans:
         return ()
-    first = max(first, min(part.first_ns for part in held))
-    end = min(end, max(part.last_ns for part in held) + 1)
+    first = max(first, min(span[0] for span in spans))
+    end = min(end, max(span[1] for span in spans) + 1)
     return session_intervals(session, first, end) if first < end else ()
 
 
-def _single(intervals: tuple[Interval, ...]) -> Interval:
+def feed_intervals(schema: SchemaName, wanted: tuple[Interval, ...]) -> tuple[Interval, ...]:
+    """The times that a feed covers: those of the view, but a feed of `mbo` begins with its first day, to build the book."""
+    if schema != "mbo":
+        return wanted
+    return ((wanted[0][0] // DAY_NS * DAY_NS if wanted[0][0] > FIRST_NS else FIRST_NS, wanted[-1][1]),)
+
+
+def single_session(intervals: tuple[Interval, ...]) -> Interval:
+    """The one session of a view of L3.
+
+    Raises:
+        NotSupported: where there are several.
+    """
     if len(intervals) > 1:
         raise NotSupported(
             f"session= on L3 covers one session, the range holds {len(intervals)}: the book must be built through the nights; "

@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 
 
 def selection(ticks: Ticks) -> dict[str, Any]:
-    """What a view reads: the catalog's folder (None for frames in memory), symbols, level, period, and each feed's intervals."""
+    """What a view reads: where (None for frames in memory), symbols, level, period, and each feed's intervals.
+
+    Where is the catalog's folder, or the address of a server without name and password.
+    """
     folders: set[str | None] = set()
     feeds = []
     for feed in ticks.feeds:
         readers = getattr(feed, "readers", ())
         # <catalog>/<schema>/symbol=<S>/date=<D>/<file>
-        folders.add(str(readers[0].path.parents[3]) if readers else None)
+        folders.add(str(readers[0].path.parents[3]) if readers else getattr(feed, "address", None))
         intervals = [list(interval) for interval in getattr(feed, "intervals", ())]
         feeds.append({"symbol": feed.symbol, "schema": feed.schema, "intervals": intervals})
     return {
@@ -40,18 +43,26 @@ def reopen(selected: Mapping[str, Any], catalog: str | Path | None = None) -> Ti
         catalog: where the data lies now, if not where it was.
     Raises:
         CatalogError: where there is no catalog, or none was told.
+        ServerDown: where it was read from a server that cannot be reached.
         UnknownSymbol, NoData: where it does not hold the symbols, or nothing of that period.
     """
     from cift.data.catalog import Catalog
+    from cift.data.questdb import QuestDB
 
     folder = catalog if catalog is not None else selected["catalog"]
     if folder is None:
         raise CatalogError(
-            "the run read frames that were in memory, which nobody can find again; write them to a catalog and say where it is"
+            "the run read frames that were in memory, or a table that CIFT did not make, which nobody can find again; write them "
+            "to a catalog and say where it is"
         )
-    if not Path(folder).is_dir():
+    source: Catalog | QuestDB
+    if str(folder).startswith("questdb://"):
+        source = QuestDB(str(folder))
+    elif Path(folder).is_dir():
+        source = Catalog(folder)
+    else:
         raise CatalogError(f"there is no catalog at {folder}; say where the data lies now")
-    view = Catalog(folder).ticks(selected["symbols"], selected["start_ns"], selected["end_ns"], level=selected["level"])
+    view = source.ticks(selected["symbols"], selected["start_ns"], selected["end_ns"], level=selected["level"])
     wanted = {(feed["symbol"], feed["schema"]): feed["intervals"] for feed in selected["feeds"]}
     feeds: list[Feed] = []
     for found in view.feeds:

@@ -1,0 +1,237 @@
+"""The tables of QuestDB: those of the catalog under the same names, instruments, and which days were loaded in full.
+
+| column | type | note |
+|---|---|---|
+| `ts_event` | TIMESTAMP_NS, designated | |
+| `symbol`, `action`, `side`, `aggressor` | SYMBOL | |
+| prices, sizes | DOUBLE | null where a record has none |
+| `order_id`, `trade_id` | LONG | the same 64 bits: an id of 2**63 or more shows as a negative number; no trade id is 0 |
+| `flags` | SHORT | |
+| `sequence`, `venue_seq` | LONG | |
+
+A row that is sent again takes the place of itself: duplicates are told by (ts_event, symbol, sequence), and `sequence` is ours,
+without a gap from 0 within a day. `days` has one row per symbol, schema and UTC day, which says `loading` before the first
+of its rows is sent and `loaded` when the server has answered that it holds them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cift.data.columns import RawColumns, length, raw_column, stored_columns, to_arrow
+from cift.data.questdb.texts import literal, one_number
+from cift.data.times import DAY_NS
+from cift.domain.chunk import SchemaName
+from cift.domain.instrument import Instrument
+from cift.domain.schemas import CHUNK_DTYPES, SCHEMAS, TIME_COLUMNS, WORD_CODES, check_schema
+from cift.errors import CatalogError, CorruptData, InvalidParameter
+
+if TYPE_CHECKING:
+    from cift.data.questdb.transport import Transport
+
+_TYPES = {"float64": "double", "uint64": "long", "uint8": "short", "int64": "long"}
+_IDS = frozenset(("order_id", "trade_id"))
+INSTRUMENT_FIELDS = ("tick_size", "lot_size", "price_increment", "multiplier", "currency", "calendar")
+LOADING, LOADED = "loading", "loaded"
+_BESIDE = {
+    "instruments": {"since", "symbol", *INSTRUMENT_FIELDS},
+    "days": {"day", "symbol", "record", "state", "rows", "first_ns", "last_ns", "content_hash"},
+}
+"""Columns of the tables beside those of the schemas."""
+
+
+def column_types(schema: SchemaName) -> dict[str, str]:
+    """Column -> type of the table of a schema, in order."""
+    types = {"ts_event": "timestamp_ns", "symbol": "symbol"}
+    for name, dtype in (*CHUNK_DTYPES[schema].items(), ("venue_seq", "int64")):
+        types[name] = "timestamp_ns" if name in TIME_COLUMNS else "symbol" if name in WORD_CODES else _TYPES[dtype]
+    return types
+
+
+def _definitions() -> dict[str, str]:
+    """Table -> the statement that makes it, where it is not there."""
+    made: dict[str, str] = {}
+    for schema in SCHEMAS:
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in column_types(schema).items())
+        made[schema] = (
+            f'create table if not exists "{schema}" ({columns}) timestamp(ts_event) partition by day wal '
+            "dedup upsert keys(ts_event, symbol, sequence)"
+        )
+    texts = ", ".join(f'"{name}" varchar' for name in INSTRUMENT_FIELDS)
+    made["instruments"] = (
+        f"create table if not exists instruments (since timestamp, symbol symbol, {texts}) timestamp(since) "
+        "partition by year wal dedup upsert keys(since, symbol)"
+    )
+    made["days"] = (
+        'create table if not exists days ("day" timestamp_ns, symbol symbol, record symbol, state symbol, "rows" long, '
+        "first_ns long, last_ns long, content_hash varchar) "
+        'timestamp("day") partition by year wal dedup upsert keys("day", symbol, record)'
+    )
+    return made
+
+
+def make_tables(transport: Transport) -> None:
+    """Makes the tables that are missing.
+
+    Raises:
+        CatalogError: where a table of one of these names is of another form.
+    """
+    for name, statement in _definitions().items():
+        transport.ask(statement)
+        # An empty answer has the columns all the same.
+        held = set(transport.export(f'select * from "{name}" limit 0').column_names)
+        told = transport.ask(f"select designatedTimestamp, dedup from tables() where table_name = '{name}'")
+        expected = _BESIDE.get(name) or set(column_types(check_schema(name)))
+        if held != expected or (name in SCHEMAS and told != [("ts_event", True)]):
+            raise CatalogError(
+                f"the server's table {name} is not the one that CIFT makes (it has {', '.join(sorted(held))}); rename it, or read "
+                f"it as it is with ticks(..., table={name!r})"
+            )
+
+
+def has_tables(transport: Transport) -> bool:
+    """Whether anything was ever loaded."""
+    return one_number(transport.ask("select count() from tables() where table_name in ('days', 'instruments')")) == 2
+
+
+# ------------------------------------------------------------------ rows
+
+
+def to_server(schema: SchemaName, columns: RawColumns, symbol: str) -> Any:
+    """Raw columns as an Arrow table with the server's columns.
+
+    Whole numbers come without nulls: the smallest int64, which says "missing" among raw columns, is the server's null, and
+    pandas would make floats of a column with nulls.
+    """
+    import pyarrow as pa
+
+    table = to_arrow(schema, columns)
+    for at, name in enumerate(stored_columns(schema)):
+        if name in _IDS or name == "venue_seq":
+            bits = pa.py_buffer(np.ascontiguousarray(columns[name]).view(np.int64))
+            table = table.set_column(at, name, pa.Array.from_buffers(pa.int64(), length(columns), [None, bits]))
+        elif name == "flags":
+            table = table.set_column(at, name, table.column(name).cast(pa.int16()))
+    indices = pa.Array.from_buffers(pa.int8(), length(columns), [None, pa.py_buffer(np.zeros(length(columns), np.int8))])
+    return table.append_column("symbol", pa.DictionaryArray.from_arrays(indices, pa.array([symbol], pa.string())))
+
+
+def from_server(schema: SchemaName, table: Any) -> RawColumns:
+    """The server's columns as raw columns; those that were not asked for are left out.
+
+    Raises:
+        CorruptData: where a value is none that the package stores.
+    """
+    import pyarrow as pa
+
+    columns: RawColumns = {}
+    for name in stored_columns(schema):
+        if name not in table.column_names:
+            continue
+        column = table.column(name)
+        try:
+            if name in _IDS:
+                columns[name] = raw_column("venue_seq", column).view(np.uint64)
+            elif name == "flags":
+                columns[name] = raw_column(name, column.cast(pa.uint8()))
+            elif name in WORD_CODES:
+                columns[name] = raw_column(name, column.dictionary_encode())
+            else:
+                columns[name] = raw_column(name, column)
+        except (pa.ArrowInvalid, ValueError) as error:
+            raise CorruptData(f"column {name} of the server's table {schema} holds what was never loaded: {error}") from None
+    return columns
+
+
+# ------------------------------------------------------------------ instruments
+
+
+def read_instruments(transport: Transport) -> dict[str, Instrument]:
+    """Every instrument that the server knows, by symbol.
+
+    Raises:
+        CorruptData: where a row is no instrument.
+    """
+    fields = ", ".join(f'"{name}"' for name in INSTRUMENT_FIELDS)
+    found = {}
+    for symbol, *values in transport.ask(f"select symbol, {fields} from instruments order by symbol"):
+        found[symbol] = _instrument(symbol, dict(zip(INSTRUMENT_FIELDS, values, strict=True)))
+    return found
+
+
+def _instrument(symbol: str, values: Mapping[str, str]) -> Instrument:
+    try:
+        return Instrument(symbol, **values)  # type: ignore[arg-type]
+    except (TypeError, InvalidParameter) as error:
+        raise CorruptData(f"the server's instrument {symbol} cannot be read: {error}") from None
+
+
+def write_instrument(transport: Transport, instrument: Instrument) -> None:
+    """Stores an instrument; one of that symbol is replaced."""
+    given = instrument.to_dict()
+    names = [name for name in INSTRUMENT_FIELDS if given[name] is not None]
+    columns = ", ".join(f'"{name}"' for name in names)
+    marks = ", ".join("%s" for _ in names)
+    binds = [instrument.symbol, *(str(given[name]) for name in names)]
+    transport.ask(f"insert into instruments (since, symbol, {columns}) values (0, %s, {marks})", binds)
+
+
+# ------------------------------------------------------------------ days
+
+
+@dataclass(frozen=True)
+class DayRecord:
+    """What `days` says of one UTC day of one symbol and schema."""
+
+    symbol: str
+    schema: SchemaName
+    day_ns: int
+    rows: int
+    first_ns: int
+    last_ns: int
+    content_hash: str
+    state: str = LOADING
+
+    @property
+    def date(self) -> str:
+        """The day as YYYY-MM-DD."""
+        return str(np.datetime64(self.day_ns // DAY_NS, "D"))
+
+    def __str__(self) -> str:
+        return f"{self.schema} of {self.symbol} on {self.date}"
+
+
+def read_days(transport: Transport, symbol: str) -> list[DayRecord]:
+    """All days of a symbol, in order of schema and time."""
+    rows = transport.ask(
+        'select record, "day"::long, "rows", first_ns, last_ns, content_hash, state from days where symbol = %s', (symbol,)
+    )
+    days = [
+        DayRecord(symbol, record, int(day), int(count), int(first), int(last), content, state)
+        for record, day, count, first, last, content, state in rows
+    ]
+    return sorted(days, key=lambda day: (SCHEMAS.index(day.schema), day.day_ns))
+
+
+def write_day(transport: Transport, day: DayRecord) -> None:
+    """Stores what is known of a day; what was known is replaced."""
+    numbers = ", ".join(literal(number) for number in (day.rows, day.first_ns, day.last_ns))
+    transport.ask(
+        'insert into days ("day", symbol, record, state, "rows", first_ns, last_ns, content_hash) '
+        f"values ({literal(day.day_ns)}, %s, %s, %s, {numbers}, %s)",
+        (day.symbol, day.schema, day.state, day.content_hash),
+    )
+
+
+def held_rows(transport: Transport, day: DayRecord) -> tuple[int, int, int]:
+    """How many rows of a day the server holds, and their first and last sequence (-1 where there are none)."""
+    ((count, first, last),) = transport.ask(
+        f'select count(), min(sequence), max(sequence) from "{day.schema}" where symbol = %s '
+        f"and ts_event >= {literal(day.day_ns)} and ts_event < {literal(day.day_ns + DAY_NS)}",
+        (day.symbol,),
+    )
+    return int(count), -1 if first is None else int(first), -1 if last is None else int(last)

@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cift
+from cift.cli import main
+from cift.data.catalog import Catalog
+from cift.data.questdb import feeds
+from cift.data.questdb.transport import OpenTransport
+from cift.data.reading import GROUPS_AHEAD
+from cift.data.selection import reopen, selection
+from cift.domain.instrument import Instrument
+from cift.errors import CatalogError, InvalidParameter, NoData, NotSupported, UnknownSymbol
+from tests.data.market import DAY_NS, HOUR_NS, MONDAY_NS, QuickDisk, make, read, same
+from tests.servers.questdb_server import QuestDBServer
+
+
+def catalog_of(folder: Any, symbol: str, rows: int = 3_000, **given: Any) -> Catalog:
+    """Random records of all schemas over some days."""
+    catalog = Catalog(folder, disk=QuickDisk())
+    instrument = Instrument(symbol, tick_size="0.01", lot_size=1)
+    for seed, schema in enumerate(("mbo", "quotes", "trades")):
+        catalog.write(schema, symbol, make(schema, rows, seed, **given), instrument)
+    return catalog
+
+
+@pytest.mark.parametrize(("by", "slice_rows"), [("ilp", 197), ("parquet", 197), ("parquet", 262_144)])
+def test_what_was_loaded_is_read_back_at_any_chunk_size(
+    questdb: QuestDBServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, by: str, slice_rows: int
+) -> None:
+    monkeypatch.setattr(feeds, "SLICE_ROWS", slice_rows)
+    symbol = f"{by}{slice_rows}.SIM"
+    catalog = catalog_of(tmp_path, symbol, 1_000, start_ns=MONDAY_NS + 23 * HOUR_NS, gap_ns=HOUR_NS // 20)
+    server = questdb.client()
+    report = server.load(catalog, symbol, by=by)
+    assert report.rows == report.rows_sent == 3_000
+    for level in ("L3", "L1"):
+        ours, theirs = server.ticks(symbol, level=level), catalog.ticks(symbol, level=level)
+        for feed, other in zip(ours.feeds, theirs.feeds, strict=True):
+            assert feed.content_hash == other.content_hash
+            for rows in (37, None):
+                assert same(read(feed, rows), read(other, rows))
+
+
+def test_rows_of_one_time_keep_their_order(questdb: QuestDBServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "SLICE_ROWS", 40)
+    catalog = catalog_of(tmp_path, "CROWD.SIM", 600, gap_ns=3)
+    server = questdb.client()
+    server.load(catalog)
+    server.load(catalog, by="ilp", resend=True)
+    for level in ("L3", "L1"):
+        for feed, other in zip(
+            server.ticks("CROWD.SIM", level=level).feeds, catalog.ticks("CROWD.SIM", level=level).feeds, strict=True
+        ):
+            assert np.array_equal(read(feed, 70)["sequence"], np.arange(600))
+            assert feed.content_hash == other.content_hash
+
+
+def test_a_few_slices_are_in_memory_at_a_time(questdb: QuestDBServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "SLICE_ROWS", 20)
+    catalog = catalog_of(tmp_path, "LONG.SIM", 2_000, gap_ns=HOUR_NS // 200)
+    server = questdb.client()
+    server.load(catalog)
+    asked: list[int] = []
+    export = OpenTransport.export
+
+    def counted(self: OpenTransport, sql: str) -> Any:
+        table = export(self, sql)
+        asked.append(table.num_rows)
+        return table
+
+    monkeypatch.setattr(OpenTransport, "export", counted)
+    (feed,) = server.ticks("LONG.SIM", level="L3").feeds
+    rows = 0
+    for chunk in feed.chunks(10):
+        rows += chunk.rows
+        # The cuts of the day, the slice in hand, those that wait, and the one that is being put beside them.
+        assert sum(asked[1:]) <= rows + 20 * (1 + GROUPS_AHEAD + 2)
+    assert rows == sum(asked[1:]) == 2_000
+    assert asked[0] == len(asked) - 1 == 100
+
+
+def test_a_view_is_cut_as_the_catalogs(questdb: QuestDBServer, tmp_path: Any) -> None:
+    catalog = catalog_of(tmp_path, "CUT.SIM", 2_000, gap_ns=HOUR_NS // 10)
+    server = questdb.client()
+    server.load(catalog)
+    asked: list[dict[str, Any]] = [
+        {"start": "2026-01-06"},
+        {"start": "2026-01-05T13:17:00.000000001", "end": "2026-01-07T01:00"},
+        {"start": "2026-01-05", "session": ("09:30", "16:00", "America/New_York")},
+        {"end": "2026-01-07"},
+    ]
+    for given in asked:
+        for level in ("L3", "L1"):
+            ours, theirs = (source.ticks("CUT.SIM", level=level, **given) for source in (server, catalog))
+            assert (ours.start_ns, ours.end_ns, ours.level, ours.calendar) == (
+                theirs.start_ns,
+                theirs.end_ns,
+                theirs.level,
+                theirs.calendar,
+            )
+            for feed, other in zip(ours.feeds, theirs.feeds, strict=True):
+                assert same(read(feed, 100), read(other, 100))
+                assert feed.content_hash == other.content_hash
+    session = ("09:30", "16:00", "America/New_York")
+    ours, theirs = (source.ticks("CUT.SIM", level="L1", session=session) for source in (server, catalog))
+    assert [feed.content_hash for feed in ours.feeds] == [feed.content_hash for feed in theirs.feeds]
+    with pytest.raises(NotSupported, match="one session"):
+        server.ticks("CUT.SIM", session=session)
+
+
+def test_what_is_not_there_is_told(questdb: QuestDBServer, tmp_path: Any) -> None:
+    catalog = catalog_of(tmp_path, "HERE.SIM", 100)
+    server = questdb.client()
+    server.load(catalog)
+    with pytest.raises(UnknownSymbol, match=r"did you mean HERE\.SIM"):
+        server.ticks("HERE.SIN")
+    with pytest.raises(NoData, match="the server holds 1 days of it, from 2026-01-05"):
+        server.ticks("HERE.SIM", "2026-02-01")
+    with pytest.raises(NotSupported, match="level 'L2'"):
+        server.ticks("HERE.SIM", level="L2")
+    with pytest.raises(InvalidParameter, match="later than start"):
+        server.ticks("HERE.SIM", "2026-01-05", "2026-01-04")
+    with pytest.raises(InvalidParameter, match="table="):
+        server.ticks("HERE.SIM", columns={"timestamp": "ts_event"})
+    assert "HERE.SIM" in server.symbols()
+    assert server.instruments()["HERE.SIM"] == catalog.instruments()["HERE.SIM"]
+    held = server.ls().filter(symbol="HERE.SIM")
+    assert held["rows"].to_list() == [100, 100, 100]
+    assert held["loaded"].all()
+    assert held["first"].to_list() == catalog.ls()["first"].to_list()
+
+
+def test_a_description_opens_nothing_and_can_be_pickled(questdb: QuestDBServer, tmp_path: Any) -> None:
+    nowhere = cift.QuestDB("questdb://me:secret@nowhere.invalid:1?pg=2")
+    assert "secret" not in repr(nowhere) + repr(nowhere.server)
+    assert pickle.loads(pickle.dumps(nowhere)).server == nowhere.server
+    catalog = catalog_of(tmp_path, "PICKLE.SIM", 200)
+    server = pickle.loads(pickle.dumps(questdb.client()))
+    server.load(catalog)
+    view = pickle.loads(pickle.dumps(server.ticks("PICKLE.SIM")))
+    assert view.feeds[0].content_hash == catalog.ticks("PICKLE.SIM").feeds[0].content_hash
+
+
+NO_ADDRESSES = (
+    "", "http://h:1", "h:0", "h:99999", "h;x=1", "h:1/db", "h:1?pq=1", "h:1?pg=x", "a b", "h\n", "questdb://h;a=b:1", "h:1#x",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("address", NO_ADDRESSES)
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(InvalidParameter, match="no address"):
+        cift.QuestDB(address)
+
+
+class Crosses(cift.Strategy):
+    """Buys and sells by turns, so that there are fills to compare."""
+
+    seen: int = cift.state(0)
+
+    def on_trade(self, trade: Any) -> None:
+        self.seen += 1
+        if self.seen % 50 == 0:
+            self.target(100 if self.seen % 100 else -100)
+
+
+def test_a_backtest_from_questdb_is_the_one_from_parquet(questdb: QuestDBServer) -> None:
+    catalog = cift.demo_catalog()
+    server = questdb.client()
+    server.load(catalog, "DEMO.SIM", by="parquet")
+    for level in ("L3", "L1"):
+        results = [
+            cift.Backtest(source.ticks("DEMO.SIM", "2026-01-05", level=level), Crosses, venue=cift.Venue(latency="250us")).run()
+            for source in (catalog, server)
+        ]
+        assert len(results[0].fills) > 50
+        assert results[0].digest == results[1].digest
+        assert results[0].record.fingerprint == results[1].record.fingerprint
+
+
+def test_a_backtest_of_real_records_is_the_one_from_parquet(questdb: QuestDBServer, real_data: Any, tmp_path: Any) -> None:
+    from cift.data.importers import import_lobster
+
+    catalog = Catalog(tmp_path)
+    messages = real_data / "lobster/AAPL_2012-06-21_34200_37800_message_50.csv.zst"
+    import_lobster(catalog, messages, symbol="AAPL.XNAS", date="2012-06-21")
+    server = questdb.client()
+    report = server.load(catalog, "AAPL.XNAS", by="ilp")
+    assert report.rows_sent > 100_000
+    views = [source.ticks("AAPL.XNAS") for source in (catalog, server)]
+    assert views[0].feeds[0].content_hash == views[1].feeds[0].content_hash
+    results = [cift.Backtest(view, Crosses).run() for view in views]
+    assert len(results[0].fills) > 50
+    assert results[0].digest == results[1].digest
+
+
+def test_a_saved_run_is_read_from_its_server_again(questdb: QuestDBServer, tmp_path: Any) -> None:
+    catalog = catalog_of(tmp_path, "SAVED.SIM", 300)
+    server = questdb.client()
+    server.load(catalog)
+    for given in ({}, {"start": "2026-01-05T00:03", "end": "2026-01-05T00:04:30"}):
+        view = server.ticks("SAVED.SIM", level="L1", **given)
+        told = json.loads(json.dumps(selection(view)))
+        assert told["catalog"] == questdb.url
+        again, from_files = reopen(told), reopen(told, tmp_path)
+        assert (again.start_ns, again.end_ns) == (view.start_ns, view.end_ns)
+        hashes = [[feed.content_hash for feed in ticks.feeds] for ticks in (view, again, from_files)]
+        assert hashes[0] == hashes[1] == hashes[2]
+
+
+def test_a_day_of_other_rows_is_refused(questdb: QuestDBServer, tmp_path: Any) -> None:
+    server = questdb.client()
+    server.load(catalog_of(tmp_path / "a", "OTHER.SIM", 300))
+    with pytest.raises(CatalogError, match="not those of the source"):
+        server.load(catalog_of(tmp_path / "b", "OTHER.SIM", 301))
+    changed = Catalog(tmp_path / "c")
+    changed.write(
+        "trades", "OTHER.SIM", make("trades", 10, start_ns=MONDAY_NS + 9 * DAY_NS), Instrument("OTHER.SIM", "0.005", 1)
+    )
+    with pytest.raises(CatalogError, match="instrument's life"):
+        server.load(changed)
+
+
+def test_frames_are_loaded_too(questdb: QuestDBServer, tmp_path: Any) -> None:
+    catalog = catalog_of(tmp_path, "FRAME.SIM", 500, gap_ns=HOUR_NS // 5)
+    import polars as pl
+
+    frame = pl.read_parquet(tmp_path / "trades" / "**/*.parquet").sort("ts_event", "sequence")
+    view = cift.trades(frame, instrument=catalog.instruments()["FRAME.SIM"])
+    server = questdb.client()
+    server.load(view)
+    assert server.ticks("FRAME.SIM").feeds[0].content_hash == catalog.ticks("FRAME.SIM", level="L1").feeds[1].content_hash
+
+
+def test_the_command_line_loads_a_catalog(
+    questdb: QuestDBServer, tmp_path: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = catalog_of(tmp_path, "CLI.SIM", 400, gap_ns=HOUR_NS // 2)
+
+    def call(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["cift", "data", "load", str(tmp_path), *words])
+        with pytest.raises(SystemExit) as left:
+            main()
+        printed = capsys.readouterr()
+        assert left.value.code == (2 if printed.err else 0), printed.err
+        return printed.out + printed.err
+
+    assert "rows of 3 days" in call("--symbol", "CLI.SIM", "--start", "2026-01-06", "--to", questdb.url)
+    told = json.loads(call("--to", questdb.url, "--by", "ilp", "--json"))
+    assert (told["rows"], told["way"], told["days_there"]) == (1_200, "ilp", 3)
+    assert told["rows_sent"] < 1_200
+    assert questdb.client().ticks("CLI.SIM").feeds[0].content_hash == catalog.ticks("CLI.SIM").feeds[0].content_hash
+    assert "error: by 'post' is not known" in call("--to", questdb.url, "--by", "post")
+    assert "did you mean CLI.SIM?" in call("--symbol", "CLI.SIN", "--to", questdb.url)
+    assert "is no address of a QuestDB server" in call("--to", "http://x")
+    assert "see that it runs" in call("--to", "questdb://127.0.0.1:1?pg=1", "--timeout", "1")

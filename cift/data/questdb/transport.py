@@ -113,7 +113,7 @@ class Transport(Protocol):
 
 
 class OpenTransport:
-    """The protocols of QuestDB 7 to 9: PostgreSQL's wire, Parquet over HTTP, and ILP over HTTP."""
+    """The protocols of QuestDB 9: PostgreSQL's wire, Parquet over HTTP, and ILP over HTTP."""
 
     def __init__(self, address: Address, timeout_s: float) -> None:
         self.address = address

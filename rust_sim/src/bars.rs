@@ -2,7 +2,7 @@
 //!
 //! Whoever asks, columns or a kernel, runs [`Builder::push`]; so both have the same bars, to the last bit.
 
-use crate::instrument::{OffStep, Step};
+use crate::instrument::{OffStep, ROUNDS, Step, TOLERANCE};
 use crate::types::{Nanos, Side};
 
 /// A price as the engine counts it; a print between two ticks carries the rest.
@@ -183,9 +183,6 @@ impl<'a> Points<'a> {
     /// All rows as one piece, where each is in order and on its step, and their sums are whole numbers that floats hold; else
     /// None. Then the rows have to be looked at one by one.
     fn sum(self, tick: Step, lot: Step) -> Option<Piece> {
-        /// A sum with it keeps whole numbers only.
-        const ROUNDS: f64 = 6_755_399_441_055_744.0;
-        const TOLERANCE: f64 = 1e-6;
         /// A block of such products has a sum below 2^51.
         const LARGEST: f64 = ((1_i64 << 51) / BLOCK as i64) as f64;
         let per_one = |step: Step| step.den as f64 / step.num as f64;

@@ -26,10 +26,10 @@ pub enum OffStep {
 }
 
 /// Values that differ from a step by less than this part of it are on it: what decimal text costs in binary.
-const TOLERANCE: f64 = 1e-6;
+pub(crate) const TOLERANCE: f64 = 1e-6;
 const EXACT: f64 = 9_007_199_254_740_992.0;
 /// 1.5 x 2^52: a sum with it keeps whole numbers only, in the lowest bits of its mantissa.
-const ROUNDS: f64 = 6_755_399_441_055_744.0;
+pub(crate) const ROUNDS: f64 = 6_755_399_441_055_744.0;
 const ROUNDS_BELOW: f64 = 1_125_899_906_842_624.0;
 
 impl Step {

@@ -14,52 +14,6 @@ pub struct Price {
     pub past_nano: i64,
 }
 
-/// What bars are made of: a print, a quote, or a smaller bar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// When it began.
-    pub opened: Nanos,
-    /// When it was there.
-    pub ts: Nanos,
-    /// First price.
-    pub open: Price,
-    /// Highest price.
-    pub high: Price,
-    /// Lowest price.
-    pub low: Price,
-    /// Last price.
-    pub close: Price,
-    /// Lots that traded.
-    pub lots: i64,
-    /// How many prints or quotes it stands for.
-    pub count: u64,
-    /// Sum of whole ticks times lots.
-    pub ticks_lots: i128,
-    /// Sum of what lies above the ticks times lots.
-    pub nano_lots: i128,
-    /// Who took, where it is known.
-    pub aggressor: Option<Side>,
-}
-
-impl Piece {
-    /// One print, or one quote of no lots.
-    pub fn point(ts: Nanos, price: Price, lots: i64, aggressor: Option<Side>) -> Self {
-        Piece {
-            opened: ts,
-            ts,
-            open: price,
-            high: price,
-            low: price,
-            close: price,
-            lots,
-            count: 1,
-            ticks_lots: i128::from(price.ticks) * i128::from(lots),
-            nano_lots: i128::from(price.past_nano) * i128::from(lots),
-            aggressor,
-        }
-    }
-}
-
 /// A finished bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bar {
@@ -86,21 +40,45 @@ pub struct Bar {
 }
 
 impl Bar {
-    fn of(piece: &Piece) -> Self {
-        let &Piece { opened, ts, open, high, low, close, lots, count, ticks_lots, nano_lots, .. } = piece;
-        Bar { opened, closed: ts, open, high, low, close, lots, count, ticks_lots, nano_lots }
-    }
-
-    fn add(&mut self, piece: &Piece) -> Result<(), BarError> {
-        self.closed = piece.ts;
-        self.high = self.high.max(piece.high);
-        self.low = self.low.min(piece.low);
-        self.close = piece.close;
-        self.count += piece.count;
-        self.lots = self.lots.checked_add(piece.lots).ok_or(BarError::TooLarge(piece.ts))?;
-        self.ticks_lots = self.ticks_lots.checked_add(piece.ticks_lots).ok_or(BarError::TooLarge(piece.ts))?;
-        self.nano_lots = self.nano_lots.checked_add(piece.nano_lots).ok_or(BarError::TooLarge(piece.ts))?;
+    fn add(&mut self, next: &Bar) -> Result<(), BarError> {
+        let too_large = BarError::TooLarge(next.closed);
+        self.closed = next.closed;
+        self.high = self.high.max(next.high);
+        self.low = self.low.min(next.low);
+        self.close = next.close;
+        self.count += next.count;
+        self.lots = self.lots.checked_add(next.lots).ok_or(too_large)?;
+        self.ticks_lots = self.ticks_lots.checked_add(next.ticks_lots).ok_or(too_large)?;
+        self.nano_lots = self.nano_lots.checked_add(next.nano_lots).ok_or(too_large)?;
         Ok(())
+    }
+}
+
+/// What bars are made of: a smaller bar, or a print or quote as a bar of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Its prices, sizes and times.
+    pub bar: Bar,
+    /// Who took, where it is known.
+    pub aggressor: Option<Side>,
+}
+
+impl Piece {
+    /// One print, or one quote of no lots.
+    pub fn point(ts: Nanos, price: Price, lots: i64, aggressor: Option<Side>) -> Self {
+        let bar = Bar {
+            opened: ts,
+            closed: ts,
+            open: price,
+            high: price,
+            low: price,
+            close: price,
+            lots,
+            count: 1,
+            ticks_lots: i128::from(price.ticks) * i128::from(lots),
+            nano_lots: i128::from(price.past_nano) * i128::from(lots),
+        };
+        Piece { bar, aggressor }
     }
 }
 
@@ -116,7 +94,8 @@ pub enum Weight {
 }
 
 impl Weight {
-    fn of(self, count: u64, lots: i64, ticks_lots: i128, nano_lots: i128) -> Option<i128> {
+    fn of(self, bar: &Bar) -> Option<i128> {
+        let &Bar { count, lots, ticks_lots, nano_lots, .. } = bar;
         match self {
             Weight::Count => Some(i128::from(count)),
             Weight::Lots => Some(i128::from(lots)),
@@ -206,9 +185,9 @@ impl<'a> Points<'a> {
             return None;
         }
         let whole = |ticks: f64| Price { ticks: ticks as i64, past_nano: 0 };
-        Some(Piece {
+        let bar = Bar {
             opened: Nanos(*self.ts.first()?),
-            ts: Nanos(*self.ts.last()?),
+            closed: Nanos(*self.ts.last()?),
             open: price_of(first, tick)?,
             high: whole(high),
             low: whole(low),
@@ -217,8 +196,8 @@ impl<'a> Points<'a> {
             count: self.ts.len() as u64,
             ticks_lots: value as i128,
             nano_lots: 0,
-            aggressor: None,
-        })
+        };
+        Some(Piece { bar, aggressor: None })
     }
 }
 
@@ -297,12 +276,12 @@ impl Builder {
 
     /// Takes a piece, and emits the bars that it ends.
     pub fn push(&mut self, piece: &Piece, mut emit: impl FnMut(Bar)) -> Result<(), BarError> {
-        if piece.ts < self.last {
-            return Err(BarError::TimeOrder(self.last, piece.ts));
+        if piece.bar.closed < self.last {
+            return Err(BarError::TimeOrder(self.last, piece.bar.closed));
         }
-        self.last = piece.ts;
+        self.last = piece.bar.closed;
         // A smaller bar belongs to where it began.
-        let at = piece.opened.0;
+        let at = piece.bar.opened.0;
         let before = self.session;
         while self.sessions.get(self.session).is_some_and(|&(_, close)| at >= close) {
             self.session += 1;
@@ -333,18 +312,18 @@ impl Builder {
             }
             Rule::Sum(weight, threshold) => {
                 let bar = self.add(piece)?;
-                let sum = weight.of(bar.count, bar.lots, bar.ticks_lots, bar.nano_lots);
-                self.end_at(sum, threshold, piece.ts, emit)
+                let sum = weight.of(&bar);
+                self.end_at(sum, threshold, piece.bar.closed, emit)
             }
             Rule::Imbalance(weight, threshold) => {
                 self.take(weight, piece)?;
                 let [bought, sold] = self.taken;
-                self.end_at(Some((bought - sold).abs()), threshold, piece.ts, emit)
+                self.end_at(Some((bought - sold).abs()), threshold, piece.bar.closed, emit)
             }
             Rule::Runs(weight, threshold) => {
                 self.take(weight, piece)?;
                 let [bought, sold] = self.taken;
-                self.end_at(Some(bought.max(sold)), threshold, piece.ts, emit)
+                self.end_at(Some(bought.max(sold)), threshold, piece.bar.closed, emit)
             }
             Rule::Renko(brick) => {
                 self.add(piece)?;
@@ -423,10 +402,10 @@ impl Builder {
     fn add(&mut self, piece: &Piece) -> Result<Bar, BarError> {
         match &mut self.bar {
             Some(bar) => {
-                bar.add(piece)?;
+                bar.add(&piece.bar)?;
                 Ok(*bar)
             }
-            None => Ok(*self.bar.insert(Bar::of(piece))),
+            None => Ok(*self.bar.insert(piece.bar)),
         }
     }
 
@@ -447,42 +426,42 @@ impl Builder {
     fn take(&mut self, weight: Weight, piece: &Piece) -> Result<(), BarError> {
         self.add(piece)?;
         if let Some(before) = self.price
-            && before != piece.close
+            && before != piece.bar.close
         {
-            self.sign = if piece.close > before { 1 } else { -1 };
+            self.sign = if piece.bar.close > before { 1 } else { -1 };
         }
-        self.price = Some(piece.close);
+        self.price = Some(piece.bar.close);
         let sign = piece.aggressor.map_or(self.sign, |side| i128::from(side.sign()));
-        let weight = weight.of(piece.count, piece.lots, piece.ticks_lots, piece.nano_lots);
-        let weight = weight.ok_or(BarError::TooLarge(piece.ts))?;
+        let weight = weight.of(&piece.bar);
+        let weight = weight.ok_or(BarError::TooLarge(piece.bar.closed))?;
         if sign != 0 {
             let side = &mut self.taken[usize::from(sign < 0)];
-            *side = side.checked_add(weight).ok_or(BarError::TooLarge(piece.ts))?;
+            *side = side.checked_add(weight).ok_or(BarError::TooLarge(piece.bar.closed))?;
         }
         Ok(())
     }
 
     /// Emits the bricks that the price of a piece completes. What traded since the last one belongs to the first of them.
     fn lay(&mut self, brick: i64, piece: &Piece, mut emit: impl FnMut(Bar)) -> Result<(), BarError> {
-        let price = piece.close.ticks;
+        let price = piece.bar.close.ticks;
         let start = price.div_euclid(brick) * brick;
         let (mut bottom, mut top) = *self.brick.get_or_insert((start, start));
         let far = (i128::from(price) - i128::from(top)).max(i128::from(bottom) - i128::from(price));
         if far / i128::from(brick) > BRICKS_MAX {
-            return Err(BarError::Bricks(piece.ts, far / i128::from(brick)));
+            return Err(BarError::Bricks(piece.bar.closed, far / i128::from(brick)));
         }
         let at = |ticks: i64| Price { ticks, past_nano: 0 };
         let mut laid = |open: i64, close: i64, bar: Option<Bar>| {
             let held = bar.unwrap_or(Bar {
-                opened: piece.ts,
+                opened: piece.bar.closed,
                 lots: 0,
                 count: 0,
                 ticks_lots: 0,
                 nano_lots: 0,
-                ..Bar::of(piece)
+                ..piece.bar
             });
             let (low, high) = (at(open.min(close)), at(open.max(close)));
-            emit(Bar { open: at(open), high, low, close: at(close), closed: piece.ts, ..held });
+            emit(Bar { open: at(open), high, low, close: at(close), closed: piece.bar.closed, ..held });
         };
         while price >= top.saturating_add(brick) {
             laid(top, top + brick, self.bar.take());
@@ -694,10 +673,7 @@ mod tests {
                 bars.extend(builder.unfinished());
                 bars
             };
-            let small: Vec<Piece> = make(10, &prints).iter().map(|bar| {
-                let &Bar { opened, closed, open, high, low, close, lots, count, ticks_lots, nano_lots } = bar;
-                Piece { opened, ts: closed, open, high, low, close, lots, count, ticks_lots, nano_lots, aggressor: None }
-            }).collect();
+            let small: Vec<Piece> = make(10, &prints).iter().map(|&bar| Piece { bar, aggressor: None }).collect();
             prop_assert_eq!(make(60, &small), make(60, &prints));
         }
 

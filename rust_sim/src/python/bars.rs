@@ -151,9 +151,9 @@ impl BarBuilder {
             } else {
                 (0, (vwap[i] * lots as f64 * 1e9).round() as i128)
             };
-            let piece = Piece {
+            let bar = Bar {
                 opened: Nanos(ts_open[i]),
-                ts: Nanos(ts_event[i]),
+                closed: Nanos(ts_event[i]),
                 open: price("open", open[i])?,
                 high: price("high", high[i])?,
                 low: price("low", low[i])?,
@@ -162,9 +162,8 @@ impl BarBuilder {
                 count: u64::try_from(count[i]).map_err(|_| bad(py, row, "count", count[i] as f64))?,
                 ticks_lots,
                 nano_lots,
-                aggressor: None,
             };
-            builder.push(&piece, |bar| bars.push(bar)).map_err(|error| failed(py, error))?;
+            builder.push(&Piece { bar, aggressor: None }, |bar| bars.push(bar)).map_err(|error| failed(py, error))?;
         }
         *before += rows;
         self.columns(py, &bars)

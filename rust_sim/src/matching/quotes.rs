@@ -40,8 +40,7 @@ impl Quotes {
     /// Whether the record shows nothing at a price or behind it.
     #[inline]
     pub(super) fn ends_before(&self, side: Side, price: Ticks) -> bool {
-        self.depth == Depth::Best
-            && self.shown[side as usize].is_none_or(|best| side.rank(price) > side.rank(best))
+        self.depth == Depth::Best && self.shown[side as usize].is_none_or(|best| side.rank(price) > side.rank(best))
     }
 
     #[inline]

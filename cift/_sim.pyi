@@ -96,7 +96,7 @@ class Book:
     def bid_size(self) -> float | None:
         """Size at the best bid; None where the side is empty."""
     def depth(self, side: _SideLike, most: int = 10) -> list[tuple[float, float, int]]:
-        """The levels of a side, best first: a list of (price, size, orders)."""
+        """The levels of a side, best first: a list of (price, size, orders). Where the feed names no orders, they count as one."""
     @property
     def mid(self) -> float | None:
         """Half way between best bid and best ask; None where a side is empty."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cift.data.demo import demo_catalog
     from cift.data.frames import quotes, trades
     from cift.data.questdb import QuestDB
+    from cift.domain.bar import Bar
     from cift.domain.instrument import Instrument
     from cift.report.charts import interactive
     from cift.sim.venue import Fees, Latency, Venue
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Bar": "cift.domain.bar",
     "Backtest": "cift.backtest",
     "Catalog": "cift.data.catalog",
     "Fees": "cift.sim.venue",
@@ -52,7 +54,7 @@ _LATER = {
 """Names that are planned, and what is supported until then."""
 
 __all__ = [
-    "Backtest", "Catalog", "Fees", "Instrument", "Latency", "QuestDB", "Result", "Strategy", "Venue", "demo_catalog",
+    "Backtest", "Bar", "Catalog", "Fees", "Instrument", "Latency", "QuestDB", "Result", "Strategy", "Venue", "demo_catalog",
     "interactive", "load", "param", "quotes", "state", "trades",
 ]  # fmt: skip
 

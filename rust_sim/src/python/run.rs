@@ -6,6 +6,8 @@ use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use super::bar_stream::{BarStream, On};
+use super::bars::BarBuilder;
 use super::cell::{Cell, Line};
 use super::checks::{self, Number};
 use super::clock::Clock;
@@ -71,6 +73,7 @@ pub(crate) struct Run {
     decider: Decider,
     /// What indicators look at.
     clocks: Vec<Clock>,
+    streams: Vec<BarStream>,
     /// The fills that were taken and have no exit yet, by instrument.
     pairings: Vec<Pairing>,
     /// `on_stop` has run.
@@ -195,6 +198,7 @@ impl Run {
             shared,
             decider: Decider::Nobody,
             clocks: Vec::new(),
+            streams: Vec::new(),
             stopped: false,
             finished: false,
             open_at_end: Vec::new(),
@@ -311,13 +315,41 @@ impl Run {
         }
         self.clocks = clocks.iter().map(make).collect::<PyResult<_>>()?;
         self.simulation.look_at(|source| {
-            let reads = |clock: &Clock| match source.schema {
-                Schema::Mbo => true,
-                Schema::Trades => clock.on_prints,
-                Schema::Mbp | Schema::Quotes => !clock.on_prints,
+            let reads = |instrument: u16, on_prints: bool| {
+                let moves = match source.schema {
+                    Schema::Mbo => true,
+                    Schema::Trades => on_prints,
+                    Schema::Mbp | Schema::Quotes => !on_prints,
+                };
+                instrument == source.instrument && moves
             };
-            self.clocks.iter().any(|clock| clock.instrument == source.instrument && reads(clock))
+            self.clocks.iter().any(|clock| reads(clock.instrument, clock.on_prints))
+                || self.streams.iter().any(|stream| reads(stream.instrument, stream.on.is_of_prints()))
         });
+        Ok(())
+    }
+
+    /// Makes bars of what reaches the strategy; called before `look_at`.
+    ///
+    /// Args:
+    ///     instrument: its number.
+    ///     on: "price" of prints, or "bid", "ask" or "mid" of best prices.
+    ///     builder: a builder that has taken nothing; for "mid" its tick is half the instrument's.
+    ///     start_ns: what happened before is in no bar.
+    #[pyo3(signature = (instrument, on, builder, start_ns=None))]
+    fn add_bars(
+        &mut self,
+        py: Python<'_>,
+        instrument: Number,
+        on: &str,
+        builder: PyRef<'_, BarBuilder>,
+        start_ns: Option<i64>,
+    ) -> PyResult<()> {
+        let instrument = checks::short_place(py, "instrument", instrument, self.instruments.len())?;
+        let unknown = || raise(py, "UnknownName", format!("on={on:?} is not one of price, bid, ask, mid"));
+        let on = On::named(on).ok_or_else(unknown)?;
+        let start = Nanos(start_ns.unwrap_or(i64::MIN));
+        self.streams.push(BarStream::new(instrument, on, builder.clone(), start));
         Ok(())
     }
 
@@ -442,15 +474,26 @@ impl Run {
     /// What will reach the strategy, as far as the rows pushed so far settle it: for each clock of `look_at` a dict of
     /// columns. `source` and `row` are there with `places`, `order` with `order`.
     fn look_ahead<'py>(&mut self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        let Run { clocks, simulation, .. } = self;
+        let Run { clocks, streams, simulation, .. } = self;
         let unseen = simulation.unseen();
         clocks.iter_mut().for_each(|clock| clock.reserve(unseen));
         let mut order = 0;
         simulation.look_ahead(|seen| {
             clocks.iter_mut().for_each(|clock| clock.push(&seen, order));
+            streams.iter_mut().for_each(|stream| stream.push(&seen));
             order += 1;
         });
         clocks.iter_mut().map(|clock| clock.take(py)).collect()
+    }
+
+    /// The bars that the rows which `look_ahead` told last have ended: for each stream of `add_bars` a dict of columns. `source`
+    /// and `row` say at which row's arrival a bar was known, `place` how many rows of its kind were told before; `rows` is how
+    /// many were told in all.
+    ///
+    /// Raises:
+    ///     MoneyError: where a bar holds more than can be counted. DataError: a move of too many bricks.
+    fn look_ahead_bars<'py>(&mut self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        self.streams.iter_mut().map(|stream| stream.take(py)).collect()
     }
 
     /// Appends values of an indicator for the rows that `look_ahead` told last.

@@ -308,6 +308,21 @@ class Catalog:
             raise NoData(self._no_data(symbol, schemas, start_ns, end_ns, None))
         return found
 
+    def days(self, schema: str, symbol: str) -> list[str]:
+        """The days of a symbol that are stored in one schema, "2026-01-05", sorted."""
+        return [day for day in self._layout.dates(check_schema(schema), symbol) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", day)]
+
+    def reader(self, schema: str, symbol: str, date: str) -> PartitionReader:
+        """The reader of one day.
+
+        Raises:
+            CorruptData: its manifest was changed. CatalogError: there is no such day.
+        """
+        manifest = self._layout.read(check_schema(schema), symbol, date)
+        if manifest is None:
+            raise CatalogError(f"{self.path} holds no {schema} of {symbol} on {date}")
+        return PartitionReader(self._layout.partition(schema, symbol, date) / manifest.file, manifest)
+
     def sweep(self) -> None:
         """Removes what killed writers left behind; files that no manifest names are never read."""
         if not self._layout.private.exists():

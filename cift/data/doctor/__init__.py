@@ -1,0 +1,9 @@
+"""The doctor: looks at data, reports all that is wrong with it, and mends a copy."""
+
+from cift.data.doctor.casebook import Example, Finding
+from cift.data.doctor.checking import check
+from cift.data.doctor.diagnosis import Diagnosis
+from cift.data.doctor.examination import Part
+from cift.data.doctor.kinds import KINDS, Kind
+
+__all__ = ["KINDS", "Diagnosis", "Example", "Finding", "Kind", "Part", "check"]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +24,18 @@ from cift.data.report import ImportReport, Tally
 from cift.data.screen import Screen
 from cift.data.storage import Disk, Staging, locked
 from cift.data.times import DAY_NS, Session, TimeLike, iso, session_intervals, time_ns, time_range
+from cift.data.upkeep import ALWAYS, Consolidated, check_unchanged, is_scattered, rewrite, unnamed_files, with_first
 from cift.data.view import Ticks, common_calendar
 from cift.data.writing import PartitionWriter
 from cift.domain.chunk import Chunk, SchemaName
 from cift.domain.instrument import Instrument
 from cift.domain.schemas import CHUNK_DTYPES, NO_TIME_NS, SCHEMAS, check_schema
-from cift.errors import CatalogError, CorruptData, InvalidParameter, NoData, NotSupported, UnknownSymbol
+from cift.errors import CatalogError, CorruptData, InvalidParameter, NoData, NotSupported, TimeOrder, UnknownSymbol
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from cift.data.doctor import Diagnosis
 
 LEVELS: dict[str, tuple[SchemaName, ...]] = {"L3": ("mbo",), "L1": ("quotes", "trades")}
 """Levels of a view, richest first, and the schemas that make one up."""
@@ -116,6 +120,39 @@ class Catalog:
             CatalogError: the symbol is stored with another instrument.
             NoData: there are no rows.
         """
+        return self._write(schema, symbol, data, instrument, policies, source, append=False)
+
+    def append(
+        self,
+        schema: str,
+        symbol: str,
+        data: Any,
+        instrument: Instrument | None = None,
+        *,
+        policies: Mapping[str, str] | None = None,
+        source: str = "rows",
+    ) -> ImportReport:
+        """Stores rows behind those of the same symbol: what is stored of their first day stays, in front of them.
+
+        Arguments, report and errors are those of `write`. The catalog then holds what one `write` of all rows would have
+        stored, with the same hash; only the screen does not see the old rows beside the new ones.
+
+        Raises:
+            TimeOrder: rows are stored that are later than the first one given.
+        """
+        return self._write(schema, symbol, data, instrument, policies, source, append=True)
+
+    def _write(
+        self,
+        schema: str,
+        symbol: str,
+        data: Any,
+        instrument: Instrument | None,
+        policies: Mapping[str, str] | None,
+        source: str,
+        *,
+        append: bool,
+    ) -> ImportReport:
         started = time.perf_counter()
         kind = check_schema(schema)
         instrument = self._instrument_to_write(symbol, instrument)
@@ -130,26 +167,50 @@ class Catalog:
                 yield screen.check(batch)
             screen.finish()
 
+        first, rows = with_first(screened())
+        held = self._held_before(kind, symbol, int(first["ts_event"][0])) if append and first is not None else []
         with self.writer() as writer:
-            writer.add(kind, symbol, screened())
-            if not writer.staged:
+            stored = (columns for reader in held for columns in reader.groups((ALWAYS,), every_column=True))
+            writer.add(kind, symbol, chain(stored, rows))
+            if first is None:
                 raise NoData(f"no rows of {schema} were given for {symbol}; nothing was written")
-            written = self.commit(writer, [instrument])
-        rows_written = sum(manifest.rows for manifest in written)
+            written = self.commit(writer, [instrument], held)
+        rows_written = sum(manifest.rows for manifest in written) - sum(reader.manifest.rows for reader in held)
         return tally.report(symbol, rows_read, rows_written, time.perf_counter() - started)
 
     def writer(self) -> PartitionWriter:
         """A writer for importers, to be used in a `with` block and finished by `commit`."""
         return PartitionWriter(self._layout, self._disk)
 
-    def commit(self, writer: PartitionWriter, instruments: Sequence[Instrument]) -> list[Manifest]:
-        """Makes what a writer staged visible, together with its instruments.
+    def _held_before(self, schema: SchemaName, symbol: str, first_ns: int) -> list[PartitionReader]:
+        """The day of a time, where it is stored and ends before it.
 
         Raises:
-            CatalogError: a symbol is stored with another instrument.
+            TimeOrder: where something later is stored.
+        """
+        later = [day for day in self.days(schema, symbol) if time_ns(day, "date")[0] + DAY_NS > first_ns]
+        held = [self.reader(schema, symbol, day) for day in later]
+        last_ns = max((reader.manifest.last_ns for reader in held), default=first_ns)
+        if last_ns > first_ns:
+            raise TimeOrder(
+                f"{schema} of {symbol} are stored up to {iso(last_ns)}, and the first row given is of {iso(first_ns)}; append() adds "
+                "behind what is stored, write() replaces the days that it touches"
+            )
+        return held
+
+    def commit(
+        self, writer: PartitionWriter, instruments: Sequence[Instrument], unchanged: Sequence[PartitionReader] = ()
+    ) -> list[Manifest]:
+        """Makes what a writer staged visible, together with its instruments.
+
+        Args:
+            unchanged: partitions that the staged ones were made from.
+        Raises:
+            CatalogError: a symbol is stored with another instrument, or one of `unchanged` was replaced meanwhile.
         """
 
         def records() -> list[tuple[Path, bytes]]:
+            check_unchanged(self._layout, unchanged)
             known = self.instruments()
             for instrument in instruments:
                 self._check_unchanged(instrument, known)
@@ -180,34 +241,88 @@ class Catalog:
             )
 
     def delete(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
-        """Removes the days of a symbol that lie between two dates (`end` excluded; a lone date is that day; none: all).
+        """Removes the rows of a symbol between two times (`end` excluded; a lone date is that day; none: all).
+
+        A day that the period cuts is written anew with the rows that are left, `sequence` counted from 0; its hash is then another.
+        Each day goes in one step. What is left of a day of `mbo` whose beginning was removed is a book without a start.
 
         Returns:
-            The number of partitions removed.
+            The number of partitions that were removed or cut.
         Raises:
             UnknownSymbol: where the catalog holds no rows of it.
+            CorruptData: a day that the period cuts is not what was written. Days are removed whole without being read.
         """
         schemas = self._schemas_of(symbol)
         if not schemas:
             raise self._unknown(symbol)
         start_ns, end_ns = time_range(start, end)
-        removed = 0
-        with locked(self._layout.lock):
+        first, stop = FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns
+        whole: list[tuple[SchemaName, str]] = []
+        cut: list[PartitionReader] = []
+        with self.writer() as writer:
             for schema in schemas:
                 for date in self._layout.dates(schema, symbol):
                     day_ns, _ = time_ns(date, "date")
-                    if (start_ns is not None and day_ns + DAY_NS <= start_ns) or (end_ns is not None and day_ns >= end_ns):
+                    if day_ns + DAY_NS <= first or day_ns >= stop:
                         continue
-                    place = self._layout.manifest(schema, symbol, date)
-                    # Without its manifest the partition is gone; its file is then only space to free.
-                    self._disk.remove(place)
-                    self._disk.sync_folder(place.parent)
-                    folder = self._layout.partition(schema, symbol, date)
-                    for file in folder.glob("*.parquet"):
-                        self._disk.remove(file)
-                    folder.rmdir()
-                    removed += 1
-        return removed
+                    if first <= day_ns and day_ns + DAY_NS <= stop:
+                        whole.append((schema, date))
+                        continue
+                    reader = self.reader(schema, symbol, date)
+                    gone = rewrite(writer, reader, ((FIRST_NS, first), (stop, END_NS)))
+                    if gone == reader.manifest.rows:
+                        whole.append((schema, date))
+                    elif gone:
+                        cut.append(reader)
+            if cut:
+                self.commit(writer, [], cut)
+        with locked(self._layout.lock):
+            for schema, date in whole:
+                self._remove(schema, symbol, date)
+        return len(whole) + len(cut)
+
+    def _remove(self, schema: SchemaName, symbol: str, date: str) -> None:
+        place = self._layout.manifest(schema, symbol, date)
+        # Without its manifest the partition is gone; its file is then only space to free.
+        self._disk.remove(place)
+        self._disk.sync_folder(place.parent)
+        folder = self._layout.partition(schema, symbol, date)
+        for file in folder.glob("*.parquet"):
+            self._disk.remove(file)
+        folder.rmdir()
+
+    def consolidate(self, symbol: str | None = None) -> Consolidated:
+        """Writes partitions that have more row groups than they need anew, and removes what killed writers left.
+
+        Rows and hashes stay what they are. Files that others put into the catalog's folders are named and let be.
+
+        Args:
+            symbol: only this one; None: all.
+        Raises:
+            UnknownSymbol: where the catalog holds no rows of it. CorruptData: a partition is not what was written.
+        """
+        if symbol is not None and not self._schemas_of(symbol):
+            raise self._unknown(symbol)
+        scattered = [
+            reader
+            for reader in self._all_readers()
+            if symbol in (None, reader.manifest.symbol) and is_scattered(reader.manifest)
+        ]
+        written: list[Manifest] = []
+        for reader in scattered:
+            with self.writer() as writer:
+                rewrite(writer, reader)
+                written += self.commit(writer, [], [reader])
+        removed = self.sweep()
+        return Consolidated(
+            partitions=len(scattered),
+            row_groups_before=sum(len(reader.manifest.row_groups) for reader in scattered),
+            row_groups_after=sum(len(manifest.row_groups) for manifest in written),
+            bytes_before=sum(reader.manifest.file_bytes for reader in scattered),
+            bytes_after=sum(manifest.file_bytes for manifest in written),
+            removed=tuple(removed),
+            foreign=tuple(unnamed_files(self._layout)[1]),
+        )
 
     # ------------------------------------------------------------------ what there is
 
@@ -283,14 +398,67 @@ class Catalog:
         Returns:
             The number of partitions read.
         Raises:
-            CorruptData: at the first that differs; the message names the file.
+            CorruptData: where any differs; the message names each file that does.
         """
-        self.instruments()
-        count = 0
-        for reader in self._all_readers():
-            reader.verify()
-            count += 1
+        count, damages = self.damages()
+        if damages:
+            raise CorruptData("; and ".join(map(str, damages)))
         return count
+
+    def damages(self) -> tuple[int, list[CorruptData | CatalogError]]:
+        """Reads every file in full, as `verify`, and goes on after one that is damaged.
+
+        Returns:
+            The number of partitions, and what is wrong with those that are not what was written.
+        """
+        damages: list[CorruptData | CatalogError] = []
+        try:
+            self.instruments()
+        except CorruptData as error:
+            damages.append(error)
+        count = 0
+        for schema in SCHEMAS:
+            for symbol in self._layout.symbols(schema):
+                for date in self._layout.dates(schema, symbol):
+                    count += 1
+                    try:
+                        self.reader(schema, symbol, date).verify()
+                    except (CorruptData, CatalogError) as error:
+                        damages.append(error)
+        return count, damages
+
+    def content_hash(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> dict[str, str]:
+        """The hash of the values of a symbol's rows between two times, schema by schema.
+
+        It is the hash that a run's fingerprint has for a feed of these rows, whatever files they lie in. (A feed of `mbo` begins
+        with the first row of its first day, so give days there.)
+
+        Args:
+            start, end: as of `ticks`.
+        Raises:
+            UnknownSymbol: where the catalog holds no rows of it. NoData: where it holds none of that period.
+        """
+        start_ns, end_ns = time_range(start, end)
+        interval = FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns
+        found: dict[SchemaName, list[PartitionReader]] = {}
+        for reader in self.partitions(symbol, start_ns, end_ns):
+            found.setdefault(reader.manifest.schema, []).append(reader)
+        hashes: dict[str, str] = {
+            schema: CatalogFeed(symbol, schema, self.instruments()[symbol], tuple(readers), (interval,)).content_hash
+            for schema, readers in found.items()
+            if any(_holds(reader, (interval,)) for reader in readers)
+        }
+        if not hashes:
+            raise NoData(self._no_data(symbol, [*found], start_ns, end_ns, None))
+        return hashes
+
+    def check(
+        self, symbol: str | None = None, start: TimeLike | None = None, end: TimeLike | None = None, **options: Any
+    ) -> Diagnosis:
+        """Looks at what is stored of a symbol, or of all, and reports all that is wrong with it; see `cift.data.doctor.check`."""
+        from cift.data.doctor import check
+
+        return check(self, symbol, start, end, **options)
 
     def partitions(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> list[PartitionReader]:
         """Readers of the days of a symbol that lie between two dates, schema by schema (`end` excluded; a lone date is that day).
@@ -323,22 +491,20 @@ class Catalog:
             raise CatalogError(f"{self.path} holds no {schema} of {symbol} on {date}")
         return PartitionReader(self._layout.partition(schema, symbol, date) / manifest.file, manifest)
 
-    def sweep(self) -> None:
-        """Removes what killed writers left behind; files that no manifest names are never read."""
+    def sweep(self) -> list[Path]:
+        """Removes what killed writers left behind; files that no manifest names are never read.
+
+        Returns:
+            The files removed. What others put into the catalog's folders is let be.
+        """
         if not self._layout.private.exists():
-            return
+            return []
         with locked(self._layout.lock):
             Staging.sweep(self._layout.staging)
-            for schema in SCHEMAS:
-                for file in (self.path / schema).glob("symbol=*/date=*/*.parquet"):
-                    if not self._is_named(schema, file):
-                        self._disk.remove(file)
-
-    def _is_named(self, schema: str, file: Path) -> bool:
-        place = self._layout.manifests / schema / file.parent.parent.name / f"{file.parent.name}.json"
-        if not place.exists():
-            return False
-        return unseal(place.read_bytes(), Manifest, place).file == file.name
+            left, _ = unnamed_files(self._layout)
+            for file in left:
+                self._disk.remove(file)
+        return left
 
     # ------------------------------------------------------------------ reading
 

@@ -5,5 +5,6 @@ from cift.data.doctor.checking import check
 from cift.data.doctor.diagnosis import Diagnosis
 from cift.data.doctor.examination import Part
 from cift.data.doctor.kinds import KINDS, Kind
+from cift.data.doctor.repairing import Repaired, repair
 
-__all__ = ["KINDS", "Diagnosis", "Example", "Finding", "Kind", "Part", "check"]
+__all__ = ["KINDS", "Diagnosis", "Example", "Finding", "Kind", "Part", "Repaired", "check", "repair"]

@@ -76,7 +76,7 @@ def check(
     times = Times(time_unit, timezone, date)
     reading = Reading(schema, symbol, columns, times, names, delimiter, where, tick_size, lot_size, calendar, instrument)
     name, origins, troubles = opened(source, symbol, start, end, reading)
-    quotes = {origin.symbol: origin for origin in origins if origin.schema == "quotes"} if _is_stored(source) else {}
+    quotes = {origin.symbol: origin for origin in origins if origin.schema == "quotes" and origin.folder is not None}
     parts = [
         examined(
             origin, quotes=quotes.get(origin.symbol) if origin.schema == "trades" else None, passed=passed, examples=examples
@@ -133,10 +133,6 @@ def _catalog_of(source: Any) -> Catalog | None:
     if isinstance(source, (str, Path)) and is_catalog(Path(source).expanduser()):
         return Catalog(source)
     return None
-
-
-def _is_stored(source: Any) -> bool:
-    return _catalog_of(source) is not None
 
 
 def _files_of(source: Any) -> tuple[list[Any], str]:

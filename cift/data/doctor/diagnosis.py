@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cift.data.doctor.casebook import Finding
 from cift.data.doctor.examination import Part
 from cift.data.doctor.kinds import SEVERITIES
-from cift.data.times import iso
+from cift.data.times import DAY_NS, iso
 
 if TYPE_CHECKING:
     import polars as pl
@@ -119,6 +119,47 @@ class Diagnosis:
                 for each in self.findings
             ],
         }
+
+    def pictures(self) -> list[dict[str, Any]]:
+        """What is drawn of each part that has rows with a time, those with the gravest findings first: plain values and frames, for
+        `cift.report.diagnosis.picture`.
+        """
+        import polars as pl
+
+        drawn = []
+        worst_first = {(each.symbol, each.schema): -number for number, each in enumerate(reversed(self.findings))}
+        for part in sorted(self.parts, key=lambda part: worst_first.get((part.symbol, part.schema), 1)):
+            if part.first_ns is None or part.last_ns is None:
+                continue
+            severities = {each.kind: each.severity for each in part.findings}
+            marks = [
+                (ts_ns, None if price != price else price, kind, severities[kind], count)
+                for kind, rows in part.marks.items()
+                for ts_ns, price, count in rows
+                if kind in severities
+            ]
+            names = {"ts": pl.Int64, "price": pl.Float64, "kind": pl.String, "severity": pl.String, "count": pl.Int64}
+            delays: Any = part.delays or ([], [])
+            spans = [
+                (max(start, part.first_ns - DAY_NS), min(end, part.last_ns + DAY_NS), kind)
+                for kind, start, end in part.spans
+                if kind != "clock_drift"
+            ]
+            # What is missing before the first row and after the last belongs into the picture.
+            drawn.append(
+                {
+                    "symbol": part.symbol,
+                    "schema": part.schema,
+                    "start_ns": min([part.first_ns, *(start for start, _, _ in spans)]),
+                    "end_ns": max([part.last_ns, *(end for _, end, _ in spans)]),
+                    "prices": pl.DataFrame(part.prices),
+                    "minutes": pl.DataFrame({"ts": part.minutes[0], "rows": part.minutes[1]}),
+                    "marks": pl.DataFrame(marks, schema=names, orient="row"),
+                    "spans": pl.DataFrame(spans, schema={"ts": pl.Int64, "end": pl.Int64, "kind": pl.String}, orient="row"),
+                    "delays": pl.DataFrame({"ts": delays[0], "delay": delays[1]}, schema={"ts": pl.Int64, "delay": pl.Int64}),
+                }
+            )
+        return drawn
 
     def __repr__(self) -> str:
         rate = f", {self.rows / self.elapsed_s / 1e6:.1f} M rows/s" if self.elapsed_s > 0.05 else ""

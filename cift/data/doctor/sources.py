@@ -60,6 +60,7 @@ class Origin:
         own_sequence: whether the rows come with a count of our own.
         notes: what was assumed.
         grid_inferred: the grid is a guess from the prices.
+        folder: of the catalog that they are stored in; None: of a file or frame.
     """
 
     symbol: str
@@ -69,6 +70,7 @@ class Origin:
     own_sequence: bool = False
     notes: list[str] = field(default_factory=list)
     grid_inferred: bool = False
+    folder: Path | None = None
 
     def batches(self) -> Iterator[Batch]:
         """The rows alone."""
@@ -100,7 +102,7 @@ def of_catalog(
             days = [day for day in catalog.days(kind, name) if only is None or day == only]
             if days:
                 reader = _CatalogRows(catalog, kind, name, tuple(days), interval)
-                origins.append(Origin(name, kind, reader.read, instruments.get(name)))
+                origins.append(Origin(name, kind, reader.read, instruments.get(name), folder=catalog.path))
     return origins
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from cift.data.columns import Array
 from cift.data.doctor.casebook import Batch, Casebook
-from cift.domain.schemas import ACTION_CODES, CHUNK_DTYPES, NO_TIME_NS
+from cift.domain.schemas import ACTION_CODES, CHUNK_DTYPES, NO_TIME_NS, SNAPSHOT
 
 SKIPPING_SHARE_MAX: Final = 0.05
 """Where more of the rows skip a number, the venue counts more than these rows, and what is missing cannot be told."""
@@ -58,7 +58,8 @@ class SequenceRules:
         if self._own:
             self._ours(batch, days)
         venue = batch.columns["venue_seq"]
-        at = np.flatnonzero(venue != NO_TIME_NS)
+        # Orders of a snapshot carry the numbers that they came with, in the order of the book.
+        at = np.flatnonzero((venue != NO_TIME_NS) & ((batch.columns["flags"] & SNAPSHOT) == 0))
         if not len(at):
             return
         values, days = venue[at], days[at]
@@ -98,7 +99,8 @@ class QuoteInForce:
 
     def __init__(self, book: Casebook) -> None:
         self._book = book
-        self._bids = self._asks = self._times = np.empty(0)
+        self._bids = self._asks = np.empty(0)
+        self._times = np.empty(0, dtype=np.int64)
         self._last_ns = NO_TIME_NS
 
     def take(self, quotes: Batch) -> None:
@@ -107,7 +109,7 @@ class QuoteInForce:
         bid = np.where(columns["bid_size"] > 0, columns["bid_price"], np.nan)
         ask = np.where(columns["ask_size"] > 0, columns["ask_price"], np.nan)
         sound = quotes.timed & ~(bid > ask)
-        self._times = np.append(self._times, columns["ts_event"][sound]).astype(np.int64)
+        self._times = np.append(self._times, columns["ts_event"][sound])
         self._bids, self._asks = np.append(self._bids, bid[sound]), np.append(self._asks, ask[sound])
 
     @property

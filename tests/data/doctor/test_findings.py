@@ -376,6 +376,19 @@ def test_a_print_outside_the_quote_is_found():
     assert found(examine("trades", trades, quotes=quotes)) == {"outside_quote": [ROW + 5]}
 
 
+def test_a_print_is_compared_with_the_quote_a_nanosecond_before_it():
+    quotes, trades = clean("quotes"), clean("trades")
+    for name in ("bid_price", "ask_price"):
+        quotes[name] = np.round(quotes[name] + 0.05 * (np.arange(2_000) % 2), 2)
+    trades["price"] = np.round((quotes["bid_price"] + quotes["ask_price"]) / 2, 2)
+    trades["ts_event"] = quotes["ts_event"] + 1
+    trades["ts_recv"] = trades["ts_event"] + 100_000
+    assert found(examine("trades", trades, quotes=quotes)) == {}
+    trades["ts_event"] -= 1
+    # At the very time of a quote it is the one before that was in force.
+    assert len(found(examine("trades", trades, quotes=quotes))["outside_quote"]) > 1_900
+
+
 # ------------------------------------------------------------------ orders and levels
 
 
@@ -424,7 +437,11 @@ def test_a_book_may_cross_inside_an_event():
 
 def test_a_snapshot_at_the_start_is_none():
     rows = [("clear", "none", NAN, 0.0, 0), ("add", "bid", 99.0, 5.0, 1), ("add", "ask", 101.0, 5.0, 2)]
-    assert found(examine("mbo", mbo(*rows, flags=LAST | SNAPSHOT))) == {}
+    columns = mbo(*rows, flags=LAST | SNAPSHOT)
+    columns["venue_seq"][:] = [7, 3, 5]  # of a snapshot in the order of the book
+    assert found(examine("mbo", columns)) == {}
+    columns["flags"][:] = LAST
+    assert found(examine("mbo", columns)) == {"sequence_back": [1]}
 
 
 @given(seed=st.integers(0, 10**6))

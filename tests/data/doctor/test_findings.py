@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,6 +182,12 @@ def test_a_planted_fault_is_found_exactly(name, schema, spoil, expected):
     # Whatever batches the rows come in. The first price of all is judged by those that come with it.
     cuts = [150, 151, 400, ROW - 1, ROW, ROW + 1, ROW + 60]
     assert found(examine(schema, columns, cuts)) == expected
+
+
+def test_the_documentation_lists_every_kind_as_the_doctor_does():
+    page = (Path(__file__).parents[3] / "docs" / "doctor.md").read_text(encoding="utf-8")
+    table = [f"| {name} | {' | '.join(kind)} |" for name, kind in KINDS.items()]
+    assert [line for line in page.splitlines() if line in table] == table
 
 
 @given(schema=st.sampled_from(["mbo", "quotes", "trades"]), seed=st.integers(0, 10**6), rows=st.integers(1, 3_000))
@@ -386,7 +393,8 @@ def test_a_print_is_compared_with_the_quote_a_nanosecond_before_it():
     assert found(examine("trades", trades, quotes=quotes)) == {}
     trades["ts_event"] -= 1
     # At the very time of a quote it is the one before that was in force.
-    assert len(found(examine("trades", trades, quotes=quotes))["outside_quote"]) > 1_900
+    (finding,) = examine("trades", trades, quotes=quotes).findings
+    assert (finding.kind, finding.count) == ("outside_quote", 1_999)
 
 
 # ------------------------------------------------------------------ orders and levels

@@ -96,7 +96,7 @@ class Book:
     def bid_size(self) -> float | None:
         """Size at the best bid; None where the side is empty."""
     def depth(self, side: _SideLike, most: int = 10) -> list[tuple[float, float, int]]:
-        """The levels of a side, best first: a list of (price, size, orders)."""
+        """The levels of a side, best first: a list of (price, size, orders). Where the feed names no orders, they count as one."""
     @property
     def mid(self) -> float | None:
         """Half way between best bid and best ask; None where a side is empty."""
@@ -756,6 +756,18 @@ class Run:
         """Prints whose price lies between two ticks."""
     def orders(self) -> dict[str, Any]:
         """All orders that were not taken, in the order of their ids, as columns."""
+    def push_levels(
+        self,
+        source: int,
+        ts_event: NDArray[np.int64],
+        ts_recv: NDArray[np.int64],
+        action: NDArray[np.uint8],
+        side: NDArray[np.uint8],
+        price: NDArray[np.float64],
+        size: NDArray[np.float64],
+        flags: NDArray[np.uint8],
+    ) -> None:
+        """Appends a chunk of levels to a source."""
     def push_mbo(
         self,
         source: int,

@@ -105,7 +105,8 @@ def ls(path: Path, *, as_json: bool) -> None:
     wide = max((len(row["symbol"]) for row in rows), default=0)
     for row in rows:
         size = f"{row['bytes'] / 2**20:,.1f} MiB"
-        print(f"{row['schema']:<6}  {row['symbol']:<{wide}}  {row['date']}  {row['rows']:>12,} rows  {size:>12}")
+        schema = row["schema"] if row["spec"] is None else f"{row['schema']} {row['spec']}"
+        print(f"{schema:<6}  {row['symbol']:<{wide}}  {row['date']}  {row['rows']:>12,} rows  {size:>12}")
 
 
 def describe(path: Path, symbol: str | None, *, as_json: bool) -> None:

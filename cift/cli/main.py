@@ -171,7 +171,9 @@ def data_check(
     ] = None,
     start: Annotated[str | None, typer.Option(help="Of a catalog: date or ISO time; alone it is that day.")] = None,
     end: Annotated[str | None, typer.Option(help="Of a catalog: date or ISO time, excluded.")] = None,
-    schema: Annotated[str | None, typer.Option(help="mbo, quotes or trades; default: what the columns tell.")] = None,
+    schema: Annotated[
+        str | None, typer.Option(help="mbo, mbp, quotes, trades or bars; default: what the columns tell.")
+    ] = None,
     column: Annotated[
         list[str] | None, typer.Option(metavar="OURS=THEIRS", help="The file's name of a column: bid_price=BID.")
     ] = None,

@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 
 from cift import _sim
-from cift.data.columns import Array
+from cift.data.columns import Array, RawColumns
 from cift.domain.bar_spec import BarSpec
 from cift.domain.calendar import ALWAYS_OPEN, sessions
 from cift.domain.instrument import Instrument
-from cift.domain.schemas import ACTION_CODES, SIDE_CODES
+from cift.domain.schemas import ACTION_CODES, NO_TIME_NS, SIDE_CODES
 from cift.errors import DataError, InvalidParameter, NoData
 
 if TYPE_CHECKING:
@@ -143,7 +143,13 @@ def _sessions(instrument: Instrument, start_ns: int, end_ns: int) -> list[tuple[
 
 
 def _frame(pieces: list[dict[str, Any]]) -> pl.DataFrame:
-    columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in COLUMNS}
-    frame = pl.DataFrame(columns)
-    time = pl.Datetime("ns", "UTC")
-    return frame.with_columns(pl.col("ts_open").cast(time), pl.col("ts_event").cast(time), pl.col("vwap").fill_nan(None))
+    return stored_frame({name: np.concatenate([piece[name] for piece in pieces]) for name in COLUMNS})
+
+
+def stored_frame(columns: RawColumns) -> pl.DataFrame:
+    """Raw columns of bars as the frame that `Ticks.bars` and `Catalog.bars` give."""
+    frame = pl.DataFrame({name: columns[name] for name in COLUMNS})
+    time, missing = pl.Datetime("ns", "UTC"), pl.col("count") == NO_TIME_NS
+    return frame.with_columns(
+        pl.col("ts_open", "ts_event").cast(time), pl.col("vwap").fill_nan(None), count=pl.when(~missing).then("count")
+    )

@@ -15,21 +15,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from cift.data.columns import RawColumns, chunks, length
+from cift.data.bar_screen import screen_of
+from cift.data.columns import RawColumns, chunks, join, length
 from cift.data.frames import check_chunk_rows, conform, raw_columns, read_frame, symbol_of
 from cift.data.hashing import selection_hash
-from cift.data.manifest import Layout, Manifest, seal, unseal
+from cift.data.manifest import Layout, Manifest, dataset_name, seal, unseal
 from cift.data.reading import Interval, PartitionReader, selected_rows
 from cift.data.report import ImportReport, Tally
-from cift.data.screen import Screen
 from cift.data.storage import Disk, Staging, locked
 from cift.data.times import DAY_NS, Session, TimeLike, iso, session_intervals, time_ns, time_range
 from cift.data.upkeep import ALWAYS, Consolidated, check_unchanged, is_scattered, rewrite, unnamed_files, with_first
 from cift.data.view import Ticks, common_calendar
 from cift.data.writing import PartitionWriter
+from cift.domain.bar_spec import BarSpec
 from cift.domain.chunk import Chunk, SchemaName
 from cift.domain.instrument import Instrument
-from cift.domain.schemas import CHUNK_DTYPES, NO_TIME_NS, SCHEMAS, check_schema
+from cift.domain.schemas import NO_TIME_NS, STORED_DTYPES, check_schema
 from cift.errors import CatalogError, CorruptData, InvalidParameter, NoData, NotSupported, TimeOrder, UnknownSymbol
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ if TYPE_CHECKING:
 
     from cift.data.doctor import Diagnosis
 
-LEVELS: dict[str, tuple[SchemaName, ...]] = {"L3": ("mbo",), "L1": ("quotes", "trades")}
+LEVELS: dict[str, tuple[SchemaName, ...]] = {"L3": ("mbo",), "L2": ("mbp", "trades"), "L1": ("quotes", "trades")}
 """Levels of a view, richest first, and the schemas that make one up."""
+BOOKS: tuple[SchemaName, ...] = ("mbo", "mbp")
+"""Schemas whose records build a book: they are read from the beginning of a day."""
 FIRST_NS, END_NS = -(2**63), 2**63 - 1
 
 
@@ -98,17 +101,19 @@ class Catalog:
         data: Any,
         instrument: Instrument | None = None,
         *,
+        spec: str | BarSpec | None = None,
         policies: Mapping[str, str] | None = None,
         source: str = "rows",
     ) -> ImportReport:
         """Stores rows of one symbol. All days that the rows touch are replaced, and become visible together.
 
         Args:
-            schema: "mbo", "quotes" or "trades".
+            schema: "mbo", "mbp", "quotes", "trades" or "bars".
             symbol: the symbol, with its venue: "AAPL.XNAS".
             data: a frame, an Arrow table or stream, a `Chunk`, a mapping of raw columns, or an iterable of these, in
                 time order. `sequence` is counted anew, from 0 in each UTC day.
             instrument: its grid; may be left out for a symbol that the catalog knows.
+            spec: of bars, what ended them: "1m" or "tick-500", see `BarSpec`. Each spec is stored apart.
             policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit.
             source: the name that errors and the report give to the rows.
 
@@ -120,7 +125,7 @@ class Catalog:
             CatalogError: the symbol is stored with another instrument.
             NoData: there are no rows.
         """
-        return self._write(schema, symbol, data, instrument, policies, source, append=False)
+        return self._write(schema, symbol, data, instrument, policies, source, spec, append=False)
 
     def append(
         self,
@@ -131,6 +136,7 @@ class Catalog:
         *,
         policies: Mapping[str, str] | None = None,
         source: str = "rows",
+        spec: str | BarSpec | None = None,
     ) -> ImportReport:
         """Stores rows behind those of the same symbol: what is stored of their first day stays, in front of them.
 
@@ -140,7 +146,7 @@ class Catalog:
         Raises:
             TimeOrder: rows are stored that are later than the first one given.
         """
-        return self._write(schema, symbol, data, instrument, policies, source, append=True)
+        return self._write(schema, symbol, data, instrument, policies, source, spec, append=True)
 
     def _write(
         self,
@@ -150,14 +156,16 @@ class Catalog:
         instrument: Instrument | None,
         policies: Mapping[str, str] | None,
         source: str,
+        spec: str | BarSpec | None,
         *,
         append: bool,
     ) -> ImportReport:
         started = time.perf_counter()
         kind = check_schema(schema)
+        spec_text = _spec_to_write(kind, spec)
         instrument = self._instrument_to_write(symbol, instrument)
         tally = Tally(source)
-        screen = Screen(kind, instrument, source, tally, policies)
+        screen = screen_of(kind, instrument, source, tally, policies)
         rows_read = 0
 
         def screened() -> Iterator[RawColumns]:
@@ -168,10 +176,11 @@ class Catalog:
             screen.finish()
 
         first, rows = with_first(screened())
-        held = self._held_before(kind, symbol, int(first["ts_event"][0])) if append and first is not None else []
+        into = dataset_name(kind, spec_text)
+        held = self._held_before(into, symbol, int(first["ts_event"][0])) if append and first is not None else []
         with self.writer() as writer:
             stored = (columns for reader in held for columns in reader.groups((ALWAYS,), every_column=True))
-            writer.add(kind, symbol, chain(stored, rows))
+            writer.add(kind, symbol, chain(stored, rows), spec_text)
             if first is None:
                 raise NoData(f"no rows of {schema} were given for {symbol}; nothing was written")
             written = self.commit(writer, [instrument], held)
@@ -182,19 +191,19 @@ class Catalog:
         """A writer for importers, to be used in a `with` block and finished by `commit`."""
         return PartitionWriter(self._layout, self._disk)
 
-    def _held_before(self, schema: SchemaName, symbol: str, first_ns: int) -> list[PartitionReader]:
+    def _held_before(self, dataset: str, symbol: str, first_ns: int) -> list[PartitionReader]:
         """The day of a time, where it is stored and ends before it.
 
         Raises:
             TimeOrder: where something later is stored.
         """
-        later = [day for day in self.days(schema, symbol) if time_ns(day, "date")[0] + DAY_NS > first_ns]
-        held = [self.reader(schema, symbol, day) for day in later]
+        later = [day for day in self.days(dataset, symbol) if time_ns(day, "date")[0] + DAY_NS > first_ns]
+        held = [self.reader(dataset, symbol, day) for day in later]
         last_ns = max((reader.manifest.last_ns for reader in held), default=first_ns)
         if last_ns > first_ns:
             raise TimeOrder(
-                f"{schema} of {symbol} are stored up to {iso(last_ns)}, and the first row given is of {iso(first_ns)}; append() adds "
-                "behind what is stored, write() replaces the days that it touches"
+                f"{dataset} of {symbol} are stored up to {iso(last_ns)}, and the first row given is of {iso(first_ns)}; append() "
+                "adds behind what is stored, write() replaces the days that it touches"
             )
         return held
 
@@ -234,7 +243,7 @@ class Catalog:
 
     def _check_unchanged(self, instrument: Instrument, known: Mapping[str, Instrument]) -> None:
         before = known.get(instrument.symbol)
-        if before is not None and before != instrument and self._schemas_of(instrument.symbol):
+        if before is not None and before != instrument and self._datasets_of(instrument.symbol):
             raise CatalogError(
                 f"{instrument.symbol} is stored as {before}, which holds for the instrument's life; delete its rows before "
                 f"storing it as {instrument}"
@@ -252,41 +261,39 @@ class Catalog:
             UnknownSymbol: where the catalog holds no rows of it.
             CorruptData: a day that the period cuts is not what was written. Days are removed whole without being read.
         """
-        schemas = self._schemas_of(symbol)
-        if not schemas:
-            raise self._unknown(symbol)
+        datasets = self._held(symbol)
         start_ns, end_ns = time_range(start, end)
         first, stop = FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns
-        whole: list[tuple[SchemaName, str]] = []
+        whole: list[tuple[str, str]] = []
         cut: list[PartitionReader] = []
         with self.writer() as writer:
-            for schema in schemas:
-                for date in self._layout.dates(schema, symbol):
+            for dataset in datasets:
+                for date in self._layout.dates(dataset, symbol):
                     day_ns, _ = time_ns(date, "date")
                     if day_ns + DAY_NS <= first or day_ns >= stop:
                         continue
                     if first <= day_ns and day_ns + DAY_NS <= stop:
-                        whole.append((schema, date))
+                        whole.append((dataset, date))
                         continue
-                    reader = self.reader(schema, symbol, date)
+                    reader = self.reader(dataset, symbol, date)
                     gone = rewrite(writer, reader, ((FIRST_NS, first), (stop, END_NS)))
                     if gone == reader.manifest.rows:
-                        whole.append((schema, date))
+                        whole.append((dataset, date))
                     elif gone:
                         cut.append(reader)
             if cut:
                 self.commit(writer, [], cut)
         with locked(self._layout.lock):
-            for schema, date in whole:
-                self._remove(schema, symbol, date)
+            for dataset, date in whole:
+                self._remove(dataset, symbol, date)
         return len(whole) + len(cut)
 
-    def _remove(self, schema: SchemaName, symbol: str, date: str) -> None:
-        place = self._layout.manifest(schema, symbol, date)
+    def _remove(self, dataset: str, symbol: str, date: str) -> None:
+        place = self._layout.manifest(dataset, symbol, date)
         # Without its manifest the partition is gone; its file is then only space to free.
         self._disk.remove(place)
         self._disk.sync_folder(place.parent)
-        folder = self._layout.partition(schema, symbol, date)
+        folder = self._layout.partition(dataset, symbol, date)
         for file in folder.glob("*.parquet"):
             self._disk.remove(file)
         folder.rmdir()
@@ -301,8 +308,8 @@ class Catalog:
         Raises:
             UnknownSymbol: where the catalog holds no rows of it. CorruptData: a partition is not what was written.
         """
-        if symbol is not None and not self._schemas_of(symbol):
-            raise self._unknown(symbol)
+        if symbol is not None:
+            self._held(symbol)
         scattered = [
             reader
             for reader in self._all_readers()
@@ -346,10 +353,10 @@ class Catalog:
 
     def symbols(self) -> list[str]:
         """Symbols that have rows, sorted."""
-        return sorted({symbol for schema in SCHEMAS for symbol in self._layout.symbols(schema)})
+        return sorted({symbol for dataset in self._layout.datasets() for symbol in self._layout.symbols(dataset)})
 
     def ls(self) -> pl.DataFrame:
-        """One row per partition: schema, symbol, date, rows, first and last time, bytes on disk."""
+        """One row per partition: schema, spec (of bars), symbol, date, rows, first and last time, bytes on disk."""
         import polars as pl
 
         found = [reader.manifest for reader in self._all_readers()]
@@ -357,6 +364,7 @@ class Catalog:
         return pl.DataFrame(
             {
                 "schema": [manifest.schema for manifest in found],
+                "spec": pl.Series([manifest.spec for manifest in found], dtype=pl.String),
                 "symbol": [manifest.symbol for manifest in found],
                 "date": pl.Series([manifest.date for manifest in found], dtype=pl.String).str.to_date("%Y-%m-%d"),
                 "rows": pl.Series([manifest.rows for manifest in found], dtype=pl.Int64),
@@ -367,28 +375,27 @@ class Catalog:
         )
 
     def describe(self, symbol: str) -> dict[str, Any]:
-        """What is stored of a symbol: its instrument, and per schema the days, rows, bytes, first and last time.
+        """What is stored of a symbol: its instrument, and per schema (`bars/spec=1m` for bars) the days, rows, bytes, first and
+        last time.
 
         Raises:
             UnknownSymbol: where the catalog holds no rows of it.
         """
-        schemas = self._schemas_of(symbol)
-        if not schemas:
-            raise self._unknown(symbol)
+        datasets = self._held(symbol)
         described: dict[str, Any] = {
             "symbol": symbol,
             "instrument": self.instruments()[symbol].to_dict(),
             "schemas": {},
         }
-        for schema in schemas:
-            found = [reader.manifest for reader in self._readers(schema, symbol)]
-            described["schemas"][schema] = {
+        for dataset in datasets:
+            found = [reader.manifest for reader in self._readers(dataset, symbol)]
+            described["schemas"][dataset] = {
                 "days": len(found),
                 "rows": sum(manifest.rows for manifest in found),
                 "bytes": sum(manifest.file_bytes for manifest in found),
                 "first": iso(found[0].first_ns),
                 "last": iso(found[-1].last_ns),
-                "content_hash": selection_hash(schema, [(manifest.date, manifest.content_hash) for manifest in found]),
+                "content_hash": selection_hash(found[0].schema, [(manifest.date, manifest.content_hash) for manifest in found]),
             }
         return described
 
@@ -417,18 +424,18 @@ class Catalog:
         except CorruptData as error:
             damages.append(error)
         count = 0
-        for schema in SCHEMAS:
-            for symbol in self._layout.symbols(schema):
-                for date in self._layout.dates(schema, symbol):
+        for dataset in self._layout.datasets():
+            for symbol in self._layout.symbols(dataset):
+                for date in self._layout.dates(dataset, symbol):
                     count += 1
                     try:
-                        self.reader(schema, symbol, date).verify()
+                        self.reader(dataset, symbol, date).verify()
                     except (CorruptData, CatalogError) as error:
                         damages.append(error)
         return count, damages
 
     def content_hash(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> dict[str, str]:
-        """The hash of the values of a symbol's rows between two times, schema by schema.
+        """The hash of the values of a symbol's rows between two times, schema by schema (`bars/spec=1m` for bars).
 
         It is the hash that a run's fingerprint has for a feed of these rows, whatever files they lie in. (A feed of `mbo` begins
         with the first row of its first day, so give days there.)
@@ -440,12 +447,14 @@ class Catalog:
         """
         start_ns, end_ns = time_range(start, end)
         interval = FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns
-        found: dict[SchemaName, list[PartitionReader]] = {}
+        found: dict[str, list[PartitionReader]] = {}
         for reader in self.partitions(symbol, start_ns, end_ns):
-            found.setdefault(reader.manifest.schema, []).append(reader)
+            found.setdefault(reader.manifest.dataset, []).append(reader)
         hashes: dict[str, str] = {
-            schema: CatalogFeed(symbol, schema, self.instruments()[symbol], tuple(readers), (interval,)).content_hash
-            for schema, readers in found.items()
+            name: CatalogFeed(
+                symbol, readers[0].manifest.schema, self.instruments()[symbol], tuple(readers), (interval,)
+            ).content_hash
+            for name, readers in found.items()
             if any(_holds(reader, (interval,)) for reader in readers)
         }
         if not hashes:
@@ -467,29 +476,31 @@ class Catalog:
             UnknownSymbol: where the catalog holds no rows of it.
             NoData: where it holds none of that period.
         """
-        schemas = self._schemas_of(symbol)
-        if not schemas:
-            raise self._unknown(symbol)
+        datasets = self._held(symbol)
         start_ns, end_ns = time_range(start, end)
-        found = [reader for schema in schemas for reader in self._readers(schema, symbol, start_ns, end_ns)]
+        found = [reader for dataset in datasets for reader in self._readers(dataset, symbol, start_ns, end_ns)]
         if not found:
-            raise NoData(self._no_data(symbol, schemas, start_ns, end_ns, None))
+            raise NoData(self._no_data(symbol, datasets, start_ns, end_ns, None))
         return found
 
-    def days(self, schema: str, symbol: str) -> list[str]:
-        """The days of a symbol that are stored in one schema, "2026-01-05", sorted."""
-        return [day for day in self._layout.dates(check_schema(schema), symbol) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", day)]
+    def datasets(self, symbol: str) -> list[str]:
+        """The schemas that are stored of a symbol; bars with their spec, `bars/spec=1m`."""
+        return self._datasets_of(symbol)
 
-    def reader(self, schema: str, symbol: str, date: str) -> PartitionReader:
+    def days(self, dataset: str, symbol: str) -> list[str]:
+        """The days of a symbol that are stored in one schema (see `datasets`), "2026-01-05", sorted."""
+        return [day for day in self._layout.dates(dataset, symbol) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", day)]
+
+    def reader(self, dataset: str, symbol: str, date: str) -> PartitionReader:
         """The reader of one day.
 
         Raises:
             CorruptData: its manifest was changed. CatalogError: there is no such day.
         """
-        manifest = self._layout.read(check_schema(schema), symbol, date)
+        manifest = self._layout.read(dataset, symbol, date)
         if manifest is None:
-            raise CatalogError(f"{self.path} holds no {schema} of {symbol} on {date}")
-        return PartitionReader(self._layout.partition(schema, symbol, date) / manifest.file, manifest)
+            raise CatalogError(f"{self.path} holds no {dataset} of {symbol} on {date}")
+        return PartitionReader(self._layout.partition(dataset, symbol, date) / manifest.file, manifest)
 
     def sweep(self) -> list[Path]:
         """Removes what killed writers left behind; files that no manifest names are never read.
@@ -524,12 +535,12 @@ class Catalog:
             start: a date, an ISO text or a datetime, UTC unless it says otherwise; None: from the first record. A lone date
                 (no `end`) is that day.
             end: excluded; None: to the last record.
-            level: "L3" (order by order) or "L1" (quotes and trades); None: the richest stored.
+            level: "L3" (order by order), "L2" (levels and trades) or "L1" (quotes and trades); None: the richest stored.
             session: opening and closing time of day with their zone, ("09:30", "16:00", "America/New_York"): only what
-                happened within. On L3 for one session at a time, which then sets start and end.
+                happened within. On L3 and L2 for one session at a time, which then sets start and end.
 
-        Quotes and trades are cut exactly. An L3 feed always begins with the first record of the first UTC day, because the
-        book before `start` has to be built; `start_ns` of the view says when the strategy begins.
+        Quotes and trades are cut exactly. A feed of orders or levels always begins with the first record of the first UTC day,
+        because the book before `start` has to be built; `start_ns` of the view says when the strategy begins.
 
         Raises:
             UnknownSymbol: a symbol that the catalog does not hold; the message suggests the nearest.
@@ -551,8 +562,8 @@ class Catalog:
         }
         spans = [(reader.manifest.first_ns, reader.manifest.last_ns) for group in readers.values() for reader in group]
         wanted = wanted_intervals(spans, start_ns, end_ns, session)
-        if level == "L3" and session is not None and wanted:
-            start_ns, end_ns = single_session(wanted)
+        if level != "L1" and session is not None and wanted:
+            start_ns, end_ns = single_session(wanted, level)
         feeds = []
         for name in names:
             found = []
@@ -566,14 +577,48 @@ class Catalog:
             feeds += found
         return Ticks(tuple(feeds), names, start_ns, end_ns, level, common_calendar(tuple(feeds)))
 
+    def bars(
+        self, symbol: str, spec: str | BarSpec, start: TimeLike | None = None, end: TimeLike | None = None
+    ) -> pl.DataFrame:
+        """Stored bars of one symbol, as the columns of `Ticks.bars` give them.
+
+        Args:
+            symbol: which one.
+            spec: what ended them, as they were stored: "1m".
+            start: bars that ended at this time or later; None: from the first. A lone date (no `end`) is that day.
+            end: excluded; None: to the last.
+
+        Raises:
+            UnknownSymbol: where the catalog does not hold it.
+            NoData: no such bars; the message says which there are.
+            CorruptData: a file is not what was written.
+        """
+        from cift.data.bars import stored_frame
+
+        wanted = dataset_name("bars", BarSpec.parse(spec).name)
+        held = self._held(symbol)
+        start_ns, end_ns = time_range(start, end)
+        interval = (FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns)
+        if wanted not in held:
+            others = [name.partition("=")[2] for name in held if name.startswith("bars/")]
+            raise NoData(
+                f"no data: {symbol} has no stored bars of {BarSpec.parse(spec).name}"
+                + (f", but of {', '.join(others)}" if others else "")
+                + ("; `ticks(...).bars(spec)` makes them of records" if any("bars/" not in name for name in held) else "")
+            )
+        pieces = list(selected_rows(tuple(self._readers(wanted, symbol, start_ns, end_ns)), (interval,)))
+        if not pieces:
+            raise NoData(self._no_data(symbol, [wanted], start_ns, end_ns, None))
+        return stored_frame(join(pieces))
+
     def sql(
         self, text: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, tables: Mapping[str, Any] | None = None
     ) -> pl.DataFrame:
         """The rows of a SELECT over the stored schemas, by DuckDB.
 
         Args:
-            text: one SELECT. Tables are `mbo`, `quotes` and `trades`, as far as they are stored, with the columns of
-                `cift.domain.schemas`, `symbol` and `date`.
+            text: one SELECT. Tables are `mbo`, `mbp`, `quotes`, `trades` and `bars`, as far as they are stored, with the columns
+                of `cift.domain.schemas`, `symbol` and `date`, and for bars `spec`.
             parameters: values of `?`, or of `$name` by name.
             tables: frames of polars or pandas, or Arrow tables, that the query may name too.
 
@@ -594,24 +639,22 @@ class Catalog:
         return query(self._all_readers(), text, parameters, tables or {})
 
     def _level(self, names: Sequence[str], asked: str | None) -> str:
-        stored: dict[str, list[str]] = {}
-        for name in names:
-            schemas = self._schemas_of(name)
-            if not schemas:
-                raise self._unknown(name)
-            stored[name] = [level for level, parts in LEVELS.items() if any(schema in parts for schema in schemas)]
+        stored = {name: stored_levels(self._held(name)) for name in names}
+        for name, levels in stored.items():
+            if not levels:
+                raise NoData(f"no data: {name} is stored as bars only; `Catalog.bars` gives them as a frame")
         return choose_level(stored, asked)
 
     def _no_data(
-        self, symbol: str, schemas: Sequence[SchemaName], start_ns: int | None, end_ns: int | None, session: Session | None
+        self, symbol: str, datasets: Sequence[str], start_ns: int | None, end_ns: int | None, session: Session | None
     ) -> str:
-        held = [reader.manifest for schema in schemas for reader in self._readers(schema, symbol)]
+        held = [reader.manifest for dataset in datasets for reader in self._readers(dataset, symbol)]
         first, last = min(part.first_ns for part in held), max(part.last_ns for part in held)
         since = "the beginning" if start_ns is None else iso(start_ns)
         until = "the end" if end_ns is None else iso(end_ns)
         days = len({part.date for part in held})
         return (
-            f"no data: {symbol} has no {' or '.join(schemas)} from {since} to {until}"
+            f"no data: {symbol} has no {' or '.join(datasets)} from {since} to {until}"
             + (f" in the session {session}" if session else "")
             + f"; the catalog holds {days} day{'s' * (days != 1)} of it, from {iso(first)} to {iso(last)}"
         )
@@ -622,32 +665,48 @@ class Catalog:
             return UnknownSymbol(f"{symbol} is not in the catalog: {self.path} holds no data; import some first")
         return UnknownSymbol(f"{symbol} is not in the catalog; {nearest_symbol(symbol, held)}")
 
-    def _schemas_of(self, symbol: str) -> list[SchemaName]:
-        return [schema for schema in SCHEMAS if self._layout.dates(schema, symbol)]
+    def _datasets_of(self, symbol: str) -> list[str]:
+        return [dataset for dataset in self._layout.datasets() if self._layout.dates(dataset, symbol)]
+
+    def _held(self, symbol: str) -> list[str]:
+        """The datasets that have rows of a symbol.
+
+        Raises:
+            UnknownSymbol: where there is none.
+        """
+        datasets = self._datasets_of(symbol)
+        if not datasets:
+            raise self._unknown(symbol)
+        return datasets
 
     def _all_readers(self) -> Iterator[PartitionReader]:
-        for schema in SCHEMAS:
-            for symbol in self._layout.symbols(schema):
-                yield from self._readers(schema, symbol)
+        for dataset in self._layout.datasets():
+            for symbol in self._layout.symbols(dataset):
+                yield from self._readers(dataset, symbol)
 
     def _readers(
-        self, schema: SchemaName, symbol: str, start_ns: int | None = None, end_ns: int | None = None
+        self, dataset: str, symbol: str, start_ns: int | None = None, end_ns: int | None = None
     ) -> Iterator[PartitionReader]:
         """Readers of the partitions whose day lies in the range, by date."""
-        for date in self._layout.dates(schema, symbol):
+        for date in self._layout.dates(dataset, symbol):
             if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", date):
                 continue
             day_ns, _ = time_ns(date, "date")
             if (start_ns is not None and day_ns + DAY_NS <= start_ns) or (end_ns is not None and day_ns >= end_ns):
                 continue
-            manifest = self._layout.read(schema, symbol, date)
+            manifest = self._layout.read(dataset, symbol, date)
             if manifest is not None:
-                yield PartitionReader(self._layout.partition(schema, symbol, date) / manifest.file, manifest)
+                yield PartitionReader(self._layout.partition(dataset, symbol, date) / manifest.file, manifest)
 
     def __repr__(self) -> str:
         symbols = self.symbols()
         shown = ", ".join(symbols[:5]) + (", ..." if len(symbols) > 5 else "")
         return f"<Catalog {self.path}: {len(symbols)} symbol{'s' * (len(symbols) != 1)}{': ' * bool(symbols)}{shown}>"
+
+
+def stored_levels(datasets: Sequence[str]) -> list[str]:
+    """The levels that some datasets make up, richest first. Prints alone are L1."""
+    return [level for level, parts in LEVELS.items() if parts[0] in datasets or (level == "L1" and "trades" in datasets)]
 
 
 def choose_level(stored: Mapping[str, Sequence[str]], asked: str | None) -> str:
@@ -679,6 +738,16 @@ def nearest_symbol(symbol: str, held: Sequence[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"it holds {', '.join(held[:8])}{', ...' if len(held) > 8 else ''}"
 
 
+def _spec_to_write(schema: SchemaName, spec: str | BarSpec | None) -> str | None:
+    if (schema == "bars") != (spec is not None):
+        raise InvalidParameter(
+            "bars are stored by what ended them; pass spec= such as '1m'"
+            if spec is None
+            else f"spec= is for bars, not for {schema}"
+        )
+    return None if spec is None else BarSpec.parse(spec).name
+
+
 def _encode_instruments(instruments: Mapping[str, Instrument]) -> bytes:
     return seal({symbol: instruments[symbol].to_dict() for symbol in sorted(instruments)})
 
@@ -702,21 +771,21 @@ def wanted_intervals(
 
 
 def feed_intervals(schema: SchemaName, wanted: tuple[Interval, ...]) -> tuple[Interval, ...]:
-    """The times that a feed covers: those of the view, but a feed of `mbo` begins with its first day, to build the book."""
-    if schema != "mbo":
+    """The times that a feed covers: those of the view, but one that builds a book begins with its first day."""
+    if schema not in BOOKS:
         return wanted
     return ((wanted[0][0] // DAY_NS * DAY_NS if wanted[0][0] > FIRST_NS else FIRST_NS, wanted[-1][1]),)
 
 
-def single_session(intervals: tuple[Interval, ...]) -> Interval:
-    """The one session of a view of L3.
+def single_session(intervals: tuple[Interval, ...], level: str = "L3") -> Interval:
+    """The one session of a view that builds a book.
 
     Raises:
         NotSupported: where there are several.
     """
     if len(intervals) > 1:
         raise NotSupported(
-            f"session= on L3 covers one session, the range holds {len(intervals)}: the book must be built through the nights; "
+            f"session= on {level} covers one session, the range holds {len(intervals)}: the book must be built through the nights; "
             "ask for one day at a time, or for level='L1' where it is stored"
         )
     return intervals[0]
@@ -765,13 +834,13 @@ def _complete(schema: SchemaName, columns: Mapping[str, Any]) -> RawColumns:
     """A mapping of raw arrays with the types of the schema; `sequence` and `venue_seq` may be missing."""
     rows = len(columns["ts_event"]) if "ts_event" in columns else 0
     complete: RawColumns = {}
-    for name, dtype in (*CHUNK_DTYPES[schema].items(), ("venue_seq", "int64")):
+    for name, dtype in STORED_DTYPES[schema].items():
         if name in columns:
             array = np.ascontiguousarray(columns[name])
             if array.dtype != np.dtype(dtype) or array.shape != (rows,):
                 raise InvalidParameter(f"raw column {name} must be {dtype} of {rows} rows, not {array.dtype} {array.shape}")
             complete[name] = array
-        elif name in ("sequence", "venue_seq", "ts_recv"):
+        elif name in ("sequence", "venue_seq", "ts_recv", "count"):
             complete[name] = np.full(rows, NO_TIME_NS, dtype=np.int64)
         else:
             raise InvalidParameter(f"raw columns of {schema} lack {name}; given are {', '.join(columns)}")

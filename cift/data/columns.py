@@ -1,7 +1,7 @@
 """Market-data columns: from Arrow to NumPy with raw codes, and back.
 
-*Raw columns* are a dict of one-dimensional arrays of one length: the columns of a `Chunk` (`CHUNK_DTYPES`) and `venue_seq`
-(int64). A missing time or venue sequence is `NO_TIME_NS`, a missing price NaN, a missing trade id 0.
+*Raw columns* are a dict of one-dimensional arrays of one length: the columns of a catalog's file (`STORED_DTYPES`). A missing
+time, count or venue sequence is `NO_TIME_NS`, a missing price NaN, a missing trade id 0.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from cift.domain.chunk import Chunk, SchemaName
-from cift.domain.schemas import CHUNK_DTYPES, NO_TIME_NS, WORD_CODES, arrow_schema, is_nullable
+from cift.domain.schemas import CHUNK_DTYPES, NO_TIME_NS, STORED_DTYPES, WORD_CODES, arrow_schema, is_nullable
 from cift.errors import DataError
 
 Array = np.ndarray[Any, Any]
@@ -35,15 +35,13 @@ for _column, _codes in WORD_CODES.items():
     _INDEX_OF_CODE[_column] = _lookup
 
 
-CHUNK_DTYPE_OF: dict[str, str] = {"venue_seq": "int64"} | {
-    name: dtype for columns in CHUNK_DTYPES.values() for name, dtype in columns.items()
-}
+DTYPE_OF: dict[str, str] = {name: dtype for columns in STORED_DTYPES.values() for name, dtype in columns.items()}
 """NumPy type of each column, whatever its schema."""
 
 
 def stored_columns(schema: SchemaName) -> tuple[str, ...]:
     """All columns that a catalog file holds, in order."""
-    return (*CHUNK_DTYPES[schema], "venue_seq")
+    return tuple(STORED_DTYPES[schema])
 
 
 def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -68,7 +66,7 @@ def raw_column(name: str, column: pa.ChunkedArray | pa.Array) -> Array:
     array = one_array(column)
     if name in WORD_CODES:
         return _word_codes(name, array)
-    raw = _values(array, CHUNK_DTYPE_OF[name])
+    raw = _values(array, DTYPE_OF[name])
     if array.null_count:
         present = _is_present(array)
         missing = np.nan if raw.dtype.kind == "f" else 0 if name == "trade_id" else NO_TIME_NS

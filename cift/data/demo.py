@@ -28,7 +28,7 @@ from cift.data.manifest import FORMAT_VERSION, Layout, Manifest
 from cift.data.storage import locked
 from cift.data.times import TimeLike, time_ns
 from cift.domain.instrument import Instrument, Number
-from cift.domain.schemas import SCHEMAS, check_schema
+from cift.domain.schemas import check_schema
 from cift.errors import CatalogError, CorruptData, InvalidParameter, UnknownSymbol
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 GENERATOR_VERSION: Final = 2
 """Rises whenever the generator makes other rows of the same seed, so that a stored demo market is made anew."""
 
+MADE: Final[tuple[SchemaName, ...]] = ("mbo", "quotes", "trades")
+"""The schemas that are made: one market, seen at three depths."""
 DEMO_SYMBOL: Final = "DEMO.SIM"
 DEMO_DATE: Final = "2026-01-05"
 DEMO_EVENTS: Final = 200_000
@@ -75,7 +77,7 @@ def generate(
     price: Number = "100.00",
     tick_size: Number = "0.01",
     lot_size: Number = 1,
-    schemas: Sequence[str] = SCHEMAS,
+    schemas: Sequence[str] = MADE,
 ) -> GeneratedDay:
     """Makes one day of a synthetic market and stores it; what the catalog held of that day is replaced.
 
@@ -100,7 +102,7 @@ def generate(
     """
     kinds = [check_schema(schema) for schema in schemas]
     if not kinds:
-        raise InvalidParameter(f"schemas must name at least one of {', '.join(SCHEMAS)}")
+        raise InvalidParameter(f"schemas must name at least one of {', '.join(MADE)}")
     day_ns, is_date = time_ns(date, "date")
     if not is_date:
         raise InvalidParameter(f"date must be a day such as '2026-01-05', not {date!r}")
@@ -202,14 +204,14 @@ def _has_demo(catalog: Catalog) -> bool:
         stored: dict[str, Any] = catalog.describe(DEMO_SYMBOL)["schemas"]
     except UnknownSymbol:
         return False
-    return set(stored) == set(SCHEMAS)
+    return set(stored) == set(MADE)
 
 
 def _is_whole(place: Path) -> bool:
     """Whether the demo market is stored there in full, and not a byte of it changed."""
     layout = Layout(place)
     try:
-        for schema in SCHEMAS:
+        for schema in MADE:
             manifest = layout.read(schema, DEMO_SYMBOL, DEMO_DATE)
             if manifest is None:
                 return False

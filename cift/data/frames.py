@@ -25,6 +25,7 @@ from cift.domain.instrument import Instrument, Number
 from cift.domain.schemas import (
     LAST,
     PRICE_COLUMNS,
+    SCHEMAS,
     SIZE_COLUMNS,
     SUSPECT,
     TIME_COLUMNS,
@@ -36,7 +37,7 @@ from cift.errors import DataError, InvalidParameter, NoData, UnknownName
 DEFAULT_SYMBOL = "DATA"
 TIME_NAMES = ("ts_event", "ts", "timestamp", "datetime", "time")
 """Names under which a frame's event time is found, in this order."""
-OPTIONAL = frozenset({"ts_recv", "flags", "sequence", "venue_seq", "aggressor", "trade_id"})
+OPTIONAL = frozenset({"ts_recv", "flags", "sequence", "venue_seq", "aggressor", "trade_id", "count", "vwap"})
 GRID_DECIMALS_MAX = 9
 """The finest step that is inferred from a column of prices or sizes is 1e-9."""
 
@@ -245,7 +246,7 @@ def find_columns(names: Sequence[str], schema: SchemaName, columns: Mapping[str,
     for ours, theirs in list(given.items()):
         if ours not in known:
             # One map may serve a frame of quotes and one of trades.
-            if any(ours in stored_columns(other) for other in ("mbo", "quotes", "trades")):
+            if any(ours in stored_columns(other) for other in SCHEMAS):
                 del given[ours]
                 continue
             raise UnknownName(f"columns= names {ours!r}; {schema} has {', '.join(known)}")

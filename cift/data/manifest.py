@@ -10,6 +10,7 @@ import msgspec
 
 from cift.data.hashing import blake2
 from cift.domain.chunk import SchemaName
+from cift.domain.schemas import SCHEMAS
 from cift.errors import CatalogError, CorruptData
 
 T = TypeVar("T")
@@ -46,6 +47,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     footer_hash: str
     file_hash: str
     row_groups: tuple[RowGroup, ...]
+    spec: str | None = None
+    """Of bars: what ends one, "1m"."""
+
+    @property
+    def dataset(self) -> str:
+        """Where in the catalog it belongs: see `dataset_name`."""
+        return dataset_name(self.schema, self.spec)
 
     @property
     def first_ns(self) -> int:
@@ -86,6 +94,11 @@ def unseal(data: bytes, kind: type[T], path: Path) -> T:
         ) from None
 
 
+def dataset_name(schema: SchemaName, spec: str | None = None) -> str:
+    """The folder of a schema below the catalog's: its name, and for bars the spec too, `bars/spec=1m`."""
+    return schema if spec is None else f"{schema}/spec={quote(spec, safe='')}"
+
+
 def encode_symbol(symbol: str) -> str:
     """A symbol as the name of a folder: percent-encoded, `EUR/USD.FX` -> `EUR%2FUSD.FX`."""
     return quote(symbol, safe="")
@@ -107,22 +120,22 @@ class Layout:
         self.instruments = root / "instruments.json"
         self.lock = self.private / "lock"
 
-    def partition(self, schema: str, symbol: str, date: str) -> Path:
+    def partition(self, dataset: str, symbol: str, date: str) -> Path:
         """Folder of a partition's Parquet file."""
-        return self.root / schema / f"symbol={encode_symbol(symbol)}" / f"date={date}"
+        return self.root / dataset / f"symbol={encode_symbol(symbol)}" / f"date={date}"
 
-    def manifest(self, schema: str, symbol: str, date: str) -> Path:
+    def manifest(self, dataset: str, symbol: str, date: str) -> Path:
         """File of a partition's manifest."""
-        return self.manifests / schema / f"symbol={encode_symbol(symbol)}" / f"date={date}.json"
+        return self.manifests / dataset / f"symbol={encode_symbol(symbol)}" / f"date={date}.json"
 
-    def read(self, schema: str, symbol: str, date: str) -> Manifest | None:
+    def read(self, dataset: str, symbol: str, date: str) -> Manifest | None:
         """The manifest of a partition, or None where there is no such partition.
 
         Raises:
             CorruptData: where it was changed.
             CatalogError: where a later version of the package wrote it.
         """
-        path = self.manifest(schema, symbol, date)
+        path = self.manifest(dataset, symbol, date)
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -132,19 +145,24 @@ class Layout:
             raise CatalogError(
                 f"{path} has format {manifest.version}, this release reads {FORMAT_VERSION}: upgrade cift-markets"
             )
-        if (manifest.schema, manifest.symbol, manifest.date) != (schema, symbol, date) or not manifest.row_groups:
+        if (manifest.dataset, manifest.symbol, manifest.date) != (dataset, symbol, date) or not manifest.row_groups:
             raise CorruptData(
-                f"{path} describes {manifest.schema} of {manifest.symbol} on {manifest.date}: it lies in the wrong folder"
+                f"{path} describes {manifest.dataset} of {manifest.symbol} on {manifest.date}: it lies in the wrong folder"
             )
         return manifest
 
-    def symbols(self, schema: str) -> list[str]:
-        """Symbols that have manifests of a schema, sorted."""
-        folder = self.manifests / schema
+    def datasets(self) -> list[str]:
+        """The datasets that there may be, in the order of the schemas: bars have one for each spec."""
+        specs = sorted(path.name for path in (self.manifests / "bars").glob("spec=*") if path.is_dir())
+        return [name for schema in SCHEMAS for name in ([f"bars/{spec}" for spec in specs] if schema == "bars" else [schema])]
+
+    def symbols(self, dataset: str) -> list[str]:
+        """Symbols that have manifests of a dataset, sorted."""
+        folder = self.manifests / dataset
         names = [path.name for path in folder.glob("symbol=*") if path.is_dir() and any(path.glob("date=*.json"))]
         return sorted(decode_symbol(name.removeprefix("symbol=")) for name in names)
 
-    def dates(self, schema: str, symbol: str) -> list[str]:
+    def dates(self, dataset: str, symbol: str) -> list[str]:
         """Days of a symbol's partitions, sorted."""
-        folder = self.manifests / schema / f"symbol={encode_symbol(symbol)}"
+        folder = self.manifests / dataset / f"symbol={encode_symbol(symbol)}"
         return sorted(path.stem.removeprefix("date=") for path in folder.glob("date=*.json"))

@@ -18,7 +18,7 @@ from cift.data.columns import RawColumns, cut, raw_column
 from cift.data.hashing import ContentHash, blake2, word_sum
 from cift.data.manifest import Manifest
 from cift.data.writing import FOOTER_TAIL_BYTES
-from cift.domain.schemas import CHUNK_DTYPES, NO_TIME_NS, arrow_schema
+from cift.domain.schemas import CHUNK_DTYPES, NO_TIME_NS, STORED_DTYPES, arrow_schema
 from cift.errors import CatalogError, CorruptData
 
 T = TypeVar("T")
@@ -99,7 +99,8 @@ class PartitionReader:
 
     def _decode(self, parquet: pq.ParquetFile, index: int, first_row: int, every_column: bool) -> RawColumns:
         schema, group = self.manifest.schema, self.manifest.row_groups[index]
-        names = [name for name in CHUNK_DTYPES[schema] if name != "sequence"] + ["venue_seq"] * every_column
+        wanted = STORED_DTYPES if every_column else CHUNK_DTYPES
+        names = [name for name in wanted[schema] if name != "sequence"]
         missing = self._all_missing(parquet, index)
         try:
             table = parquet.read_row_group(index, columns=[name for name in names if name not in missing], use_threads=False)

@@ -10,7 +10,7 @@ in the report. `flag` lets it pass with the flag SUSPECT. `pass` lets it through
 | negative_zero | pass | -0.0, stored as 0.0 |
 | negative_price | reject (or pass) | a price below zero: spreads and power may have them |
 | zero_price | reject (or pass) | a price of zero with a size; a quote's side of price 0 and size 0 is missing |
-| zero_size | quarantine | a record or print of size 0; a quote's side of size 0 is missing; a `modify` to 0 is rejected |
+| zero_size | quarantine | a record or print of size 0; a quote's side or a level of size 0 is missing; a `modify` to 0 is rejected |
 | negative_size | reject | a size below zero |
 | crossed_quote | flag (or pass, quarantine, reject) | bid above ask |
 | locked_quote | flag (or pass, quarantine, reject) | bid equal to ask |
@@ -31,6 +31,7 @@ in the report. `flag` lets it pass with the flag SUSPECT. `pass` lets it through
 | halt | quarantine | a message that trading is halted (importers): the schema has no status |
 | day_step | pass | the first price of a day 20 % away from the last of the day before: a split, a dividend, or news |
 | burst | pass | a second with ten times the median number of rows |
+| bad_bar | reject (or quarantine) | a high below the low, an open, close or vwap outside, an end before the beginning |
 
 Beside these: `ts_recv` out of our time gets the flag BAD_TS_RECV (`bad_ts_recv`), and rows received before they happened
 are counted (`received_early`); `Backtest` decides about them.
@@ -50,11 +51,13 @@ from cift.domain.chunk import SchemaName
 from cift.domain.instrument import GRID_TOLERANCE, Instrument
 from cift.domain.schemas import (
     ACTION_CODES,
+    ACTIONS,
     BAD_TS_RECV,
     LAST,
     NO_TIME_NS,
     OFF_GRID,
     PRICE_COLUMNS,
+    SIDE_CODES,
     SIZE_COLUMNS,
     SNAPSHOT,
     SUSPECT,
@@ -90,6 +93,7 @@ POLICIES: Final[dict[str, tuple[Policy, ...]]] = {
     "halt": ("quarantine",),
     "day_step": ("pass",),
     "burst": ("pass",),
+    "bad_bar": ("reject", "quarantine"),
 }
 """Kinds of bad data -> the policies that may be chosen, the default first."""
 MBO_POLICIES: Final[dict[str, tuple[Policy, ...]]] = {"price_jump": ("flag", "pass", "reject")}
@@ -182,6 +186,8 @@ class Screen:
         columns = dict(columns)
         columns["flags"] = columns["flags"].copy()
         self._times(columns)
+        if self.schema in ACTIONS:
+            self._actions(columns)
         for name in (*PRICE_COLUMNS[self.schema], *SIZE_COLUMNS[self.schema]):
             self._plain_zero(columns, name)
         if self.schema == "quotes":
@@ -194,7 +200,7 @@ class Screen:
             self._quotes(columns, keep)
         self._jumps(columns, keep)
         self._sequence(columns, keep)
-        if self.schema == "mbo":
+        if self.schema in ACTIONS:
             self._snapshots(columns)
         self._last_row = {name: array[-1].item() for name, array in columns.items()}
         self._rows_seen += rows
@@ -244,6 +250,21 @@ class Screen:
 
     def _times(self, columns: RawColumns) -> None:
         ts_event, ts_recv = columns["ts_event"], columns["ts_recv"]
+        last_ns = self._last_ns
+        self._event_times(ts_event)
+        # Records of one event share its time; what counts is an event that begins where another ended.
+        ended = (columns["flags"] & LAST) > 0
+        self.tally.counts["equal_times"] += int(((ts_event[1:] == ts_event[:-1]) & ended[:-1]).sum())
+        self.tally.counts["equal_times"] += int(ts_event[0] == last_ns and bool(self._last_row["flags"] & LAST))
+        known = ts_recv != NO_TIME_NS
+        if known.any():
+            bad = known & ((ts_recv < EARLIEST_NS) | (ts_recv >= LATEST_NS))
+            columns["flags"][bad] |= BAD_TS_RECV
+            self.tally.counts["bad_ts_recv"] += int(bad.sum())
+            self.tally.counts["received_early"] += int((known & ~bad & (ts_recv < ts_event)).sum())
+
+    def _event_times(self, ts_event: Array) -> None:
+        """Sees that the times are of our time and in order, and counts them by the second."""
         if int(ts_event.min()) < EARLIEST_NS or int(ts_event.max()) >= LATEST_NS:
             index = int(np.flatnonzero((ts_event < EARLIEST_NS) | (ts_event >= LATEST_NS))[0])
             raise DataError(f"{self._where(index)}: {_time_fault(int(ts_event[index]))}")
@@ -257,20 +278,25 @@ class Screen:
                 f"{self._where(index)}: ts_event goes back in time from {iso(int(before[index]))} to "
                 f"{iso(int(ts_event[index]))}; sort the rows, or pass sort=True where a frame is read"
             )
-        # Records of one event share its time; what counts is an event that begins where another ended.
-        ended = (columns["flags"] & LAST) > 0
-        self.tally.counts["equal_times"] += int(((ts_event[1:] == ts_event[:-1]) & ended[:-1]).sum())
-        self.tally.counts["equal_times"] += int(ts_event[0] == self._last_ns and bool(self._last_row["flags"] & LAST))
         self._last_ns = int(ts_event[-1])
-        known = ts_recv != NO_TIME_NS
-        if known.any():
-            bad = known & ((ts_recv < EARLIEST_NS) | (ts_recv >= LATEST_NS))
-            columns["flags"][bad] |= BAD_TS_RECV
-            self.tally.counts["bad_ts_recv"] += int(bad.sum())
-            self.tally.counts["received_early"] += int((known & ~bad & (ts_recv < ts_event)).sum())
         seconds, counts = np.unique(ts_event // SECOND_NS, return_counts=True)
         for second, count in zip(seconds.tolist(), counts.tolist(), strict=True):
             self._per_second[second] = self._per_second.get(second, 0) + count
+
+    def _actions(self, columns: RawColumns) -> None:
+        known = [ACTION_CODES[word] for word in ACTIONS[self.schema]]
+        other = ~np.isin(columns["action"], known)
+        if self.schema == "mbp":
+            nowhere = (columns["side"] == SIDE_CODES["none"]) & (columns["action"] != CLEAR)
+            self._refuse(nowhere, "a level must be of the bid or the ask side")
+        words = {code: word for word, code in ACTION_CODES.items()}
+        if other.any():
+            word = words.get(int(columns["action"][other][0]), "?")
+            self._refuse(other, f"action {word!r} is none of {self.schema}, which has {', '.join(ACTIONS[self.schema])}")
+
+    def _refuse(self, bad: Array, what: str) -> None:
+        if bad.any():
+            raise DataError(f"{self._where(int(np.flatnonzero(bad)[0]))}: {what}")
 
     def _missing_sides(self, columns: RawColumns) -> None:
         """A side without a size, or of price 0 and size 0, is missing: price NaN, size 0."""
@@ -290,7 +316,7 @@ class Screen:
 
     def _numbers_and_signs(self, columns: RawColumns, keep: Array) -> None:
         nothing = np.zeros(length(columns), dtype=bool)
-        clear = columns["action"] == CLEAR if self.schema == "mbo" else nothing
+        clear = columns["action"] == CLEAR if self.schema in ACTIONS else nothing
         for name in PRICE_COLUMNS[self.schema]:
             price = columns[name]
             may_lack = clear if self.schema != "quotes" else columns[name.replace("price", "size")] == 0
@@ -311,7 +337,7 @@ class Screen:
             if emptied.any():
                 index = int(np.flatnonzero(emptied)[0])
                 raise DataError(f"{self._where(index)}: a modify to size 0; write a cancel of the whole instead")
-        if self.schema != "quotes":
+        if self.schema not in ("quotes", "mbp"):  # a level of size 0 is gone
             self._act("zero_size", (columns["size"] == 0) & ~clear, columns, keep, "size is zero")
 
     def _plain_zero(self, columns: RawColumns, name: str) -> None:
@@ -344,7 +370,7 @@ class Screen:
                 )
 
     def _duplicates(self, columns: RawColumns, keep: Array) -> None:
-        if self.schema == "quotes":
+        if self.schema not in ("mbo", "trades"):
             return
         names = ("ts_event", "price", "size", "trade_id") if self.schema == "trades" else ("action", "order_id")
         same = np.ones(length(columns), dtype=bool)
@@ -361,13 +387,7 @@ class Screen:
         self._act("locked_quote", bid == ask, columns, keep, "the bid equals the ask")
 
     def _jumps(self, columns: RawColumns, keep: Array) -> None:
-        if self.schema == "mbo":
-            price = np.where(columns["action"] == TRADE, columns["price"], np.nan)
-        elif self.schema == "trades":
-            price = columns["price"]
-        else:
-            bid, ask = columns["bid_price"], columns["ask_price"]
-            price = np.where(np.isnan(bid), ask, np.where(np.isnan(ask), bid, (bid + ask) / 2))
+        price = self._price_of(columns)
         rows = np.flatnonzero((price > 0) & keep)
         if not len(rows):
             return
@@ -389,6 +409,17 @@ class Screen:
         stepped = [index for index in first_of_day.tolist() if abs(values[index] / values[index - 1] - 1) > DAY_STEP]
         self.tally.counts["day_step"] += len(stepped)
         self._last_price = float(values[-1])
+
+    def _price_of(self, columns: RawColumns) -> Array:
+        """The price at which the market stands after each row, NaN where the row does not tell."""
+        if self.schema == "trades":
+            return columns["price"]
+        if self.schema == "mbo":
+            return np.where(columns["action"] == TRADE, columns["price"], np.nan)
+        if self.schema == "mbp":  # levels lie far from the last price, and mean it
+            return np.full(length(columns), np.nan)
+        bid, ask = columns["bid_price"], columns["ask_price"]
+        return np.where(np.isnan(bid), ask, np.where(np.isnan(ask), bid, (bid + ask) / 2))
 
     def _jumped(self, values: Array, last: float, start: int) -> Array:
         """Which values lie a jump away from the last one that did not."""

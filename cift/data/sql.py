@@ -36,9 +36,11 @@ def query(
             default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
         )
         # The folders tell symbol and date, so that files which a condition on these excludes are not even opened.
-        folders = ds.partitioning(pa.schema([("symbol", pa.string()), ("date", pa.date32())]), flavor="hive")
+        day = [("symbol", pa.string()), ("date", pa.date32())]
         for schema, paths in held.items():
-            root = str(paths[0].parents[2])
+            parts = [("spec", pa.string()), *day] if schema == "bars" else day
+            folders = ds.partitioning(pa.schema(parts), flavor="hive")
+            root = str(paths[0].parents[len(parts)])
             files = [str(path) for path in paths]
             connection.register(schema, ds.dataset(files, format=checked, partitioning=folders, partition_base_dir=root))
         for name, table in tables.items():

@@ -67,13 +67,14 @@ def unnamed_files(layout: Layout) -> tuple[list[Path], list[Path]]:
     """
     own: list[Path] = []
     foreign: list[Path] = []
+    named = {
+        layout.partition(dataset, symbol, date) / manifest.file
+        for dataset in layout.datasets()
+        for symbol in layout.symbols(dataset)
+        for date in layout.dates(dataset, symbol)
+        if (manifest := layout.read(dataset, symbol, date)) is not None
+    }
     for schema in SCHEMAS:
-        named = {
-            layout.partition(schema, symbol, date) / manifest.file
-            for symbol in layout.symbols(schema)
-            for date in layout.dates(schema, symbol)
-            if (manifest := layout.read(schema, symbol, date)) is not None
-        }
         for path in sorted((layout.root / schema).rglob("*.parquet")):
             if path not in named:
                 (own if OWN_FILE.fullmatch(path.name) else foreign).append(path)
@@ -90,7 +91,7 @@ def rewrite(writer: PartitionWriter, reader: PartitionReader, intervals: tuple[I
     """
     manifest = reader.manifest
     before = len(writer.staged)
-    writer.add(manifest.schema, manifest.symbol, reader.groups(intervals, every_column=True))
+    writer.add(manifest.schema, manifest.symbol, reader.groups(intervals, every_column=True), manifest.spec)
     staged = writer.staged[before:]
     left = sum(each.manifest.rows for each in staged)
     if intervals == (ALWAYS,):
@@ -111,7 +112,7 @@ def check_unchanged(layout: Layout, readers: Sequence[PartitionReader]) -> None:
     """
     for reader in readers:
         was = reader.manifest
-        if layout.read(was.schema, was.symbol, was.date) != was:
+        if layout.read(was.dataset, was.symbol, was.date) != was:
             raise CatalogError(
                 f"{was.schema} of {was.symbol} on {was.date} was written by another while it was read; call again"
             )

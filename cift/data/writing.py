@@ -41,9 +41,9 @@ from cift.errors import CatalogError, TimeOrder
 ROWS_PER_GROUP = 131_072
 DAY_NS = 86_400_000_000_000
 DICTIONARY_COLUMNS = frozenset(
-    ("action", "side", "aggressor", "flags", "price", "size", "bid_price", "bid_size", "ask_price", "ask_size")
-)
-DELTA_COLUMNS = frozenset(("ts_event", "ts_recv", "order_id", "trade_id", "sequence", "venue_seq"))
+    ("action", "side", "aggressor", "flags", "price", "size", "bid_price", "bid_size", "ask_price", "ask_size", "open", "high")
+) | frozenset(("low", "close", "volume", "count"))
+DELTA_COLUMNS = frozenset(("ts_open", "ts_event", "ts_recv", "order_id", "trade_id", "sequence", "venue_seq"))
 COMPRESSION_LEVEL = 1
 FOOTER_TAIL_BYTES = 8
 """A Parquet file ends with the footer's length (4 bytes) and the magic `PAR1`."""
@@ -65,8 +65,8 @@ class StagedPartition:
 class PartitionFile:
     """One partition's Parquet file while it is written, row group by row group."""
 
-    def __init__(self, staging: Staging, schema: SchemaName, symbol: str, date: str) -> None:
-        self.schema, self.symbol, self.date = schema, symbol, date
+    def __init__(self, staging: Staging, schema: SchemaName, symbol: str, date: str, spec: str | None) -> None:
+        self.schema, self.symbol, self.date, self.spec = schema, symbol, date, spec
         columns = stored_columns(schema)
         self._content = ContentHash(schema)
         self._groups: list[RowGroup] = []
@@ -80,7 +80,7 @@ class PartitionFile:
                 compression_level=COMPRESSION_LEVEL,
                 use_dictionary=[name for name in columns if name in DICTIONARY_COLUMNS],
                 column_encoding={name: "DELTA_BINARY_PACKED" for name in columns if name in DELTA_COLUMNS},
-                write_statistics=["ts_event", "ts_recv"],
+                write_statistics=[name for name in ("ts_event", "ts_recv") if name in columns],
                 write_page_checksum=True,
             )
         except BaseException:
@@ -113,6 +113,7 @@ class PartitionFile:
             footer_hash=blake2(read_footer(self._file.path)).hexdigest(),
             file_hash=file_hash,
             row_groups=tuple(self._groups),
+            spec=self.spec,
         )
         return StagedPartition(manifest, self._file.path)
 
@@ -153,8 +154,8 @@ class PartitionWriter:
         self._day: int | None = None
         self._last_ns: int | None = None
 
-    def add(self, schema: SchemaName, symbol: str, batches: Iterable[RawColumns]) -> None:
-        """Stages all rows of one symbol and schema.
+    def add(self, schema: SchemaName, symbol: str, batches: Iterable[RawColumns], spec: str | None = None) -> None:
+        """Stages all rows of one symbol and schema; of bars those of one spec.
 
         Raises:
             TimeOrder: where `ts_event` goes back.
@@ -165,7 +166,7 @@ class PartitionWriter:
                 if day != self._day:
                     self._finish_day()
                     self._day = day
-                    self._open = PartitionFile(self._staging, schema, symbol, date_of(day))
+                    self._open = PartitionFile(self._staging, schema, symbol, date_of(day), spec)
                 self._put(piece)
         self._finish_day()
 
@@ -222,7 +223,7 @@ class PartitionWriter:
             # Each switch: the new record, its place, and a copy of the old one.
             switches = [self._prepare(place, data) for place, data in records()]
             for staged in self.staged:
-                place = self.layout.manifest(staged.manifest.schema, staged.manifest.symbol, staged.manifest.date)
+                place = self.layout.manifest(staged.manifest.dataset, staged.manifest.symbol, staged.manifest.date)
                 switches.append(self._prepare(place, seal(staged.manifest)))
             placed: list[Path] = []
             done: list[tuple[Path, Path | None]] = []
@@ -248,7 +249,7 @@ class PartitionWriter:
         return self._staging.put(data, ".new"), place, old
 
     def _folder(self, staged: StagedPartition) -> Path:
-        return self.layout.partition(staged.manifest.schema, staged.manifest.symbol, staged.manifest.date)
+        return self.layout.partition(staged.manifest.dataset, staged.manifest.symbol, staged.manifest.date)
 
     def _place(self, staged: StagedPartition) -> None:
         folder = self._folder(staged)
@@ -271,8 +272,7 @@ class PartitionWriter:
     def _remove_others(self, path: Path) -> None:
         """Removes the files of a partition's folder that its manifest does not name; a failure leaves them for next time."""
         folder = path.parent
-        schema, symbol, date = self._partition_of(folder)
-        manifest = self.layout.read(schema, symbol, date)
+        manifest = self.layout.read(*self._partition_of(folder))
         for other in folder.glob("*.parquet"):
             if manifest is None or other.name != manifest.file:
                 with contextlib.suppress(OSError):
@@ -280,7 +280,7 @@ class PartitionWriter:
 
     def _partition_of(self, folder: Path) -> tuple[str, str, str]:
         for staged in self.staged:
-            key = (staged.manifest.schema, staged.manifest.symbol, staged.manifest.date)
+            key = (staged.manifest.dataset, staged.manifest.symbol, staged.manifest.date)
             if self.layout.partition(*key) == folder:
                 return key
         raise CatalogError(f"{folder} is not a folder of this writer")

@@ -9,7 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from cift.domain.duration import duration_ns
+from cift.domain.duration import duration_ns, duration_text
 from cift.domain.instrument import Instrument, to_decimal
 from cift.errors import InvalidParameter
 
@@ -37,6 +37,13 @@ class BarSpec:
     text: str
     kind: str
     threshold: Decimal
+
+    @property
+    def name(self) -> str:
+        """One spelling of each spec: "60s" is "1m", and "volume-1e3" is "volume-1000"."""
+        if self.kind != "time":
+            return f"{self.kind}-{self.threshold.normalize():f}"
+        return duration_text(int(self.threshold))
 
     @classmethod
     def parse(cls, text: str | BarSpec) -> BarSpec:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import numpy as np
 
-SchemaName = Literal["mbo", "quotes", "trades"]
+SchemaName = Literal["mbo", "mbp", "quotes", "trades", "bars"]
 
 
 @dataclass(frozen=True, slots=True)

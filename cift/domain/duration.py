@@ -44,3 +44,9 @@ def _duration_ns(value: Duration, name: str) -> int:
     if exact != exact.to_integral_value():
         raise InvalidParameter(f"{name} {value!r} is not a whole number of nanoseconds")
     return int(exact)
+
+
+def duration_text(span_ns: int) -> str:
+    """The shortest text of a span: in the largest unit of which it is a whole number."""
+    unit = next(unit for unit, unit_ns in reversed(NANOSECONDS.items()) if span_ns % unit_ns == 0)
+    return f"{span_ns // NANOSECONDS[unit]}{unit}"

@@ -20,7 +20,7 @@ from cift.sim.venue import Venue
 if TYPE_CHECKING:
     from cift.domain.chunk import Chunk
 
-SCHEMA_CODES = {"mbo": 0, "quotes": 1, "trades": 2}
+SCHEMA_CODES = {"mbo": 0, "quotes": 1, "trades": 2, "mbp": 3}
 ANOMALIES = ("unknown order", "duplicate id", "size too large", "bad size", "bad price")
 DEFAULT_CHUNK_ROWS = 32_768
 """Twice as many no longer fit the nearer caches; half as many cost more calls than that saves."""
@@ -138,6 +138,8 @@ def push(run: Any, source: int, chunk: Chunk) -> None:
         run.push_mbo(
             source, c["ts_event"], c["ts_recv"], c["action"], c["side"], c["price"], c["size"], c["order_id"], c["flags"]
         )
+    elif chunk.schema == "mbp":
+        run.push_levels(source, c["ts_event"], c["ts_recv"], c["action"], c["side"], c["price"], c["size"], c["flags"])
     elif chunk.schema == "quotes":
         run.push_quotes(source, c["ts_event"], c["ts_recv"], c["bid_price"], c["bid_size"], c["ask_price"], c["ask_size"])
     else:

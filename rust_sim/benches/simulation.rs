@@ -162,7 +162,7 @@ fn push(simulation: &mut Simulation, source: u16, c: &Columns, from: usize) -> b
 }
 
 fn run(schemas: &[Schema], columns: &Columns, feed_ns: i64) -> u64 {
-    let market = || if schemas.contains(&Schema::Mbo) { Market::of_orders() } else { Market::default() };
+    let market = || if schemas.contains(&Schema::Mbo) { Market::deep() } else { Market::default() };
     let sources = schemas.iter().map(|&schema| Source::new(0, schema, feed_ns, 0)).collect();
     let latency = Latency { feed_ns, entry_ns: 0, response_ns: 0 };
     let mut simulation = Simulation::new(sources, vec![SimVenue::new(Refill::Never)], &[market()], latency);

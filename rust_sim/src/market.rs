@@ -35,8 +35,8 @@ pub struct Changed {
 /// The view of one instrument.
 #[derive(Clone, Debug, Default)]
 pub struct Market {
-    /// Every order, where the feed shows them.
-    orders: Option<Box<MatchingEngine>>,
+    /// Every order or level, where the feed shows more than the best prices.
+    deep: Option<Box<MatchingEngine>>,
     /// Best bid.
     pub bid: Touch,
     /// Best ask.
@@ -57,7 +57,7 @@ impl Sink for Ignore {
     fn event(&mut self, _event: Event) {}
 }
 
-/// What a row of an order feed asks of a book; None for trades and fills, which leave it alone.
+/// What a row of an order feed or of levels asks of a book; None for trades and fills, which leave it alone.
 #[inline]
 pub(crate) fn book_input(row: &MboRow) -> Option<RecordInput> {
     let &MboRow { id, price, qty, .. } = row;
@@ -67,6 +67,7 @@ pub(crate) fn book_input(row: &MboRow) -> Option<RecordInput> {
         }
         Action::Cancel => Some(RecordInput::Reduce { id, qty }),
         Action::Modify => row.side.map(|side| RecordInput::Modify { id, side, price, qty }),
+        Action::Set => row.side.map(|side| RecordInput::Level { side, price, qty }),
         Action::Clear => Some(RecordInput::Clear),
         Action::Trade | Action::Fill => None,
     }
@@ -93,9 +94,9 @@ impl TradeRow {
 }
 
 impl Market {
-    /// A view of a feed that shows every order.
-    pub fn of_orders() -> Self {
-        Market { orders: Some(Box::default()), ..Market::default() }
+    /// A view of a feed that shows every order or level.
+    pub fn deep() -> Self {
+        Market { deep: Some(Box::default()), ..Market::default() }
     }
 
     /// Applies one row.
@@ -104,10 +105,10 @@ impl Market {
         let mut changed = Changed::default();
         match row {
             Row::Mbo(row) => {
-                if let Some(orders) = self.orders.as_mut()
+                if let Some(deep) = self.deep.as_mut()
                     && let Some(input) = book_input(row)
                 {
-                    orders.apply(Nanos(0), &Input::Record(input), &mut Ignore);
+                    deep.apply(Nanos(0), &Input::Record(input), &mut Ignore);
                 }
                 if row.action == Action::Trade {
                     let &MboRow { price, past_nano, qty, side, .. } = row;
@@ -156,8 +157,8 @@ impl Market {
 
     #[inline]
     fn refresh_touch(&mut self) -> bool {
-        let Some(orders) = self.orders.as_ref() else { return false };
-        let (bid, ask) = (orders.book().best(Side::Buy), orders.book().best(Side::Sell));
+        let Some(deep) = self.deep.as_ref() else { return false };
+        let (bid, ask) = (deep.book().best(Side::Buy), deep.book().best(Side::Sell));
         let changed = bid != self.bid || ask != self.ask;
         self.bid = bid;
         self.ask = ask;
@@ -182,9 +183,9 @@ impl Market {
         }
     }
 
-    /// Every order of the feed, where it shows them.
+    /// Every order or level of the feed, where it shows them.
     pub fn book(&self) -> Option<&Book> {
-        self.orders.as_ref().map(|orders| orders.book())
+        self.deep.as_ref().map(|deep| deep.book())
     }
 
     /// The levels of a side, best first, at most `most`.

@@ -125,17 +125,22 @@ impl Queues {
     }
 }
 
-/// Whether the rows of a source act at the venue: the deepest record of an instrument is the venue's.
+/// Whether the rows of a source act at the venue: the deepest record of an instrument is the venue's. Prints act beside levels
+/// and quotes, while a record of orders has its own.
 fn acts(sources: &[Source], at: usize) -> bool {
-    let names_orders = |source: &Source| source.schema == Schema::Mbo;
-    names_orders(&sources[at])
-        || !sources.iter().any(|other| other.instrument == sources[at].instrument && names_orders(other))
+    let of_same = |schema| sources.iter().any(|it| it.instrument == sources[at].instrument && it.schema == schema);
+    match sources[at].schema {
+        Schema::Mbo => true,
+        Schema::Mbp | Schema::Trades => !of_same(Schema::Mbo),
+        Schema::Quotes => !of_same(Schema::Mbo) && !of_same(Schema::Mbp),
+    }
 }
 
 /// Whether two sources never write the same part of a market.
 fn are_apart(one: &Source, other: &Source) -> bool {
     let names_orders = one.schema == Schema::Mbo || other.schema == Schema::Mbo;
-    one.instrument != other.instrument || !names_orders && one.schema != other.schema
+    let prints = (one.schema == Schema::Trades) as u8 + (other.schema == Schema::Trades) as u8;
+    one.instrument != other.instrument || !names_orders && prints == 1
 }
 
 impl Simulation {

@@ -628,6 +628,45 @@ fn a_print_through_ours_sweeps_it_on_either_side() {
     assert!(on_quotes(quotes, "300 trade buy 2@98", buy(3, 99)).fills().is_empty());
 }
 
+// ------------------------------------------------------------------------------------------------------- the L2 venue
+
+#[test]
+fn a_record_of_levels_shows_its_depth_and_fills_through_it() {
+    let text = "100 set bid 5@99 +\n100 set bid 8@98 +\n100 set ask 3@101 +\n100 set ask 6@102\n 900 set ask 0@101";
+    let (mut events, mut seen) = (0, Vec::new());
+    let played =
+        World::levels(text).and_trades("500 trade sell 6@99").play(&mut Plan(|desk: &mut Desk, wake: Wake<'_>| {
+            if let Wake::Book(_) = wake {
+                events += 1;
+                let view = &desk.markets[0];
+                seen.push((view.depth(Side::Buy, 9).len(), view.ask));
+                if events == 1 {
+                    desk.submit(&market(Side::Buy, 5)).unwrap();
+                    desk.submit(&buy(2, 98)).unwrap();
+                    desk.submit(&buy(4, 99)).unwrap();
+                }
+            }
+            Ok(())
+        }));
+    // The rows of one event are seen together.
+    assert_eq!(seen, [(2, Some((Ticks(101), Lots(3)))), (2, Some((Ticks(102), Lots(6))))]);
+    let fills = ["100 #1 buy 3@101 took", "100 #1 buy 2@102 took", "500 #3 buy 1@99 queue, 5 ahead"];
+    assert_eq!(played.fills(), fills);
+}
+
+#[test]
+fn quotes_beside_levels_are_not_the_venues() {
+    let levels = World::levels("100 set bid 5@99 +\n100 set ask 3@101\n 900 set bid 5@98");
+    let world = levels.and(0, Schema::Quotes, "200 quote 9@90 9@95");
+    let played = world.play(&mut Plan(|desk: &mut Desk, wake: Wake<'_>| {
+        if matches!(wake, Wake::Quote(_)) && desk.now == Nanos(100) {
+            desk.submit(&buy(4, 100)).unwrap();
+        }
+        Ok(())
+    }));
+    assert!(played.fills().is_empty(), "an ask of the quotes at 95 fills nobody: {:?}", played.fills());
+}
+
 // ------------------------------------------------------------------------------------------------------------- journal
 
 /// Fast market maker, so that a short run has every kind of command.

@@ -127,6 +127,10 @@ fn command(words: &[&str]) -> Parsed<Option<Input>> {
             };
             of_record(RecordInput::Print { aggressor, price, exact: !rest.contains(&"above"), qty })
         }
+        ["level", side, what] => {
+            let (qty, price) = at_price(what)?;
+            of_record(RecordInput::Level { side: book_side(side)?, price, qty })
+        }
         ["quote", side, "none"] => of_record(RecordInput::Quote { side: book_side(side)?, best: None }),
         ["quote", side, what] => {
             let (qty, price) = at_price(what)?;
@@ -332,6 +336,11 @@ fn prints_that_name_no_maker_reach_ours() {
 #[test]
 fn a_feed_of_best_quotes_has_queues_too() {
     assert!(replay("quotes.txt", include_str!("scenarios/quotes.txt")) >= 15);
+}
+
+#[test]
+fn a_feed_of_levels_has_queues_too() {
+    assert!(replay("levels.txt", include_str!("scenarios/levels.txt")) >= 15);
 }
 
 // ------------------------------------------------------------------------------------------------ other engines

@@ -81,7 +81,7 @@ def test_several_symbols_run_together(call, catalog, tmp_path):
         ({"more": ["--latency", "soon"]}, "'250us'"),
         ({"more": ["--latency", "5"]}, "latency '5' is not a span of time"),
         ({"more": ["--start", "2027-01-01"]}, "no data: ONE.SIM has no mbo"),
-        ({"more": ["--level", "L2"]}, "level 'L2' is not supported"),
+        ({"more": ["--level", "L4"]}, "level 'L4' is not supported"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_exit_code_2(call, catalog, strategy, change, words):

@@ -12,7 +12,7 @@ from cift.data.columns import RawColumns, join
 from cift.data.storage import Disk
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument
-from cift.domain.schemas import CHUNK_DTYPES, LAST, NO_TIME_NS
+from cift.domain.schemas import CHUNK_DTYPES, LAST, NO_TIME_NS, STORED_DTYPES
 
 SYMBOL = "ABC.SIM"
 ABC = Instrument(SYMBOL, tick_size="0.01", lot_size=1)
@@ -56,13 +56,16 @@ def make(schema: SchemaName, rows: int, seed: int = 0, start_ns: int = MONDAY_NS
         "bid_size": size[0],
         "ask_size": size[1],
     }
-    columns["price"] = np.where(columns["action"] == 82, np.nan, columns["price"]) if schema == "mbo" else columns["price"]
+    if schema == "mbp":
+        columns["action"] = rng.choice(np.array([83, 82], dtype=np.uint8), rows, p=[0.95, 0.05])
+        columns["size"] = np.where(rng.random(rows) < 0.3, 0.0, columns["size"])
+    if schema in ("mbo", "mbp"):
+        columns["price"] = np.where(columns["action"] == 82, np.nan, columns["price"])
     if schema == "quotes":
         missing = rng.random(rows) < 0.1
         columns["bid_price"] = np.where(missing, np.nan, columns["bid_price"])
         columns["bid_size"] = np.where(missing, 0.0, columns["bid_size"])
-    names = [name for name in CHUNK_DTYPES[schema] if name != "sequence"] + ["venue_seq"]
-    return {name: columns[name].astype(CHUNK_DTYPES[schema].get(name, "int64")) for name in names}
+    return {name: columns[name].astype(dtype) for name, dtype in STORED_DTYPES[schema].items() if name != "sequence"}
 
 
 def take(columns: RawColumns, start: int, stop: int) -> RawColumns:
@@ -85,7 +88,7 @@ def same(left: RawColumns, right: RawColumns) -> bool:
     )
 
 
-schemas = st.sampled_from(["mbo", "quotes", "trades"])
+schemas = st.sampled_from(["mbo", "mbp", "quotes", "trades"])
 
 
 @st.composite

@@ -204,8 +204,8 @@ def test_an_unknown_symbol_suggests_the_nearest(tmp_path):
         catalog.describe("abc")
     with pytest.raises(UnknownSymbol, match="pass instrument"):
         catalog.write("trades", "XYZ.SIM", make("trades", 10))
-    with pytest.raises(UnknownName, match="mbo, quotes, trades"):
-        catalog.write("bars", SYMBOL, make("trades", 10))
+    with pytest.raises(UnknownName, match="mbo, mbp, quotes, trades, bars"):
+        catalog.write("ohlcv", SYMBOL, make("trades", 10))
 
 
 def test_the_richest_level_is_chosen_and_poorer_ones_are_not_derived(tmp_path):
@@ -214,12 +214,16 @@ def test_the_richest_level_is_chosen_and_poorer_ones_are_not_derived(tmp_path):
     assert catalog.ticks(SYMBOL).level == "L3"
     with pytest.raises(NotSupported, match=r"ABC\.SIM: L3"):
         catalog.ticks(SYMBOL, level="L1")
-    with pytest.raises(NotSupported, match="L3 or L1"):
+    with pytest.raises(NotSupported, match="L3 or L2 or L1"):
+        catalog.ticks(SYMBOL, level="L4")
+    with pytest.raises(NotSupported, match=r"level L2 is not stored .*ABC\.SIM: L3"):
         catalog.ticks(SYMBOL, level="L2")
     catalog.write("trades", SYMBOL, make("trades", 100))
     catalog.write("quotes", SYMBOL, make("quotes", 100))
     assert [feed.schema for feed in catalog.ticks(SYMBOL, level="L1").feeds] == ["quotes", "trades"]
     assert [feed.schema for feed in catalog.ticks(SYMBOL).feeds] == ["mbo"]
+    catalog.write("mbp", SYMBOL, make("mbp", 100))
+    assert [feed.schema for feed in catalog.ticks(SYMBOL, level="L2").feeds] == ["mbp", "trades"]
     catalog.write("trades", "B/C 100%.SIM", make("trades", 100), Instrument("B/C 100%.SIM", "0.01", 1))
     with pytest.raises(NotSupported, match="different levels"):
         catalog.ticks([SYMBOL, "B/C 100%.SIM"])

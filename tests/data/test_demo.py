@@ -18,10 +18,10 @@ from cift._sim import Market
 from cift.config import cache_folder
 from cift.data import demo
 from cift.data.catalog import Catalog
-from cift.data.demo import demo_catalog, generate
+from cift.data.demo import MADE, demo_catalog, generate
 from cift.data.manifest import FORMAT_VERSION
 from cift.domain.instrument import Instrument
-from cift.domain.schemas import CHUNK_DTYPES, LAST, SCHEMAS
+from cift.domain.schemas import CHUNK_DTYPES, LAST
 from cift.errors import CatalogError, InvalidParameter, OffTickPrice
 
 START_NS = 1_767_571_200 * 10**9 + demo.SESSION_START_NS
@@ -37,7 +37,7 @@ def market(seed: int, events: int) -> Market:
 
 def all_rows(made: Market, rows: int = 100_000) -> dict[str, Columns]:
     """All three records of a market, whole."""
-    pieces: dict[str, list[Columns]] = {schema: [] for schema in SCHEMAS}
+    pieces: dict[str, list[Columns]] = {schema: [] for schema in MADE}
     while (mbo := made.chunk(rows)) is not None:
         pieces["mbo"].append(mbo)
         pieces["quotes"].append(made.quotes())
@@ -212,7 +212,8 @@ def test_a_price_stays_in_its_range_over_months() -> None:
 
 def test_columns_are_those_of_a_chunk_and_chunks_do_not_matter() -> None:
     whole = all_rows(market(5, 20_000))
-    for kind, dtypes in CHUNK_DTYPES.items():
+    for kind in MADE:
+        dtypes = CHUNK_DTYPES[kind]
         assert {name: str(array.dtype) for name, array in whole[kind].items()} == {**dtypes, "venue_seq": "int64"}
     for rows in (1, 7, 1_000):
         cut = all_rows(market(5, 20_000), rows)
@@ -262,7 +263,7 @@ def test_a_market_that_cannot_be_made_says_why() -> None:
 def test_a_day_is_three_records_of_one_market(tmp_path: Path) -> None:
     catalog = Catalog(tmp_path)
     made = generate(catalog, "ABC.SIM", "2026-03-02", 20_000, 3)
-    assert [manifest.schema for manifest in made.manifests] == list(SCHEMAS)
+    assert [manifest.schema for manifest in made.manifests] == list(MADE)
     assert catalog.verify() == 3
     (best,) = catalog.ticks("ABC.SIM", "2026-03-02", level="L1").feeds[0].chunks(None)
     assert made.close == pytest.approx((best.columns["bid_price"][-1] + best.columns["ask_price"][-1]) / 2)

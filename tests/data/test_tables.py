@@ -214,7 +214,7 @@ def test_parquet_gives_the_same_rows_as_csv(tmp_path):
         (TRADES, {"date": "today"}, InvalidParameter, "date must be a day"),
         (TRADES, {"session": ("9", "10")}, InvalidParameter, "session must be"),
         (TRADES, {"schema": "mbo"}, InvalidParameter, "quotes or trades"),
-        (TRADES, {"schema": "bars"}, UnknownName, "schema 'bars'"),
+        (TRADES, {"schema": "ohlcv"}, UnknownName, "schema 'ohlcv'"),
     ],
 )
 def test_what_cannot_be_read_is_a_typed_error(tmp_path, text, options, error, what):

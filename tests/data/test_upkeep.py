@@ -28,7 +28,7 @@ def catalog_of(folder: Path, schema: str = "quotes", rows: int = 500, gap_ns: in
 
 
 def stored(catalog: Catalog, schema: str) -> dict:
-    level = "L3" if schema == "mbo" else "L1"
+    level = {"mbo": "L3", "mbp": "L2"}.get(schema, "L1")
     return read(catalog.ticks(SYMBOL, level=level).feeds[0], None)
 
 

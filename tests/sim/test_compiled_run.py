@@ -85,7 +85,7 @@ def test_what_the_package_passes_runs() -> None:
         *[({"sources": [(number, 1, 0)]}, "instrument .* does not exist: the run has 1") for number in (1, *WRONG_NUMBERS)],
         *[
             ({"sources": [(0, code, 0)]}, "schema code .* is not known; pass 0 for mbo")
-            for code in (3, 255, *WRONG_NUMBERS[2:])
+            for code in (4, 255, *WRONG_NUMBERS[2:])
         ],
         ({"sources": [(0, 1, 0)] * 65_536}, "65536 is too many for one run; pass at most 65535 of sources"),
         ({"instruments": [CENT] * 65_536}, "65536 is too many for one run; pass at most 65535 of instruments"),

@@ -9,8 +9,6 @@ import numpy as np
 from cift.data.columns import Array, RawColumns
 from cift.domain.schemas import ACTION_CODES, LAST, SIDE_CODES
 
-SET = 83
-"""Raw code of the action `set`, the letter S."""
 CLEAR = ACTION_CODES["clear"]
 BID = SIDE_CODES["bid"]
 
@@ -22,16 +20,21 @@ class LevelBook:
         self._levels: tuple[dict[float, float], dict[float, float]] = {}, {}
         self._heaps: tuple[list[float], list[float]] = [], []
 
-    def look(self, columns: RawColumns) -> dict[str, Array]:
+    def look(self, columns: RawColumns, usable: Array | None = None) -> dict[str, Array]:
         """Row indices by kind: `unknown_level` (a size of 0 for a level that is not there) and `crossed_book`.
 
         Args:
             columns: action, side, price, size and flags, raw.
+            usable: which rows the book takes; None: all.
         """
         unknown, crossed = [], []
         names = ("action", "side", "price", "size", "flags")
-        for row, (action, side, price, size, flag) in enumerate(zip(*(columns[name].tolist() for name in names), strict=True)):
-            if action == CLEAR:
+        fits = np.ones(len(columns["price"]), dtype=bool) if usable is None else usable
+        rows = zip(*(columns[name].tolist() for name in names), fits.tolist(), strict=True)
+        for row, (action, side, price, size, flag, fit) in enumerate(rows):
+            if not fit:
+                pass
+            elif action == CLEAR:
                 for levels, heap in zip(self._levels, self._heaps, strict=True):
                     levels.clear()
                     heap.clear()
@@ -72,13 +75,12 @@ def bar_faults(columns: RawColumns, last_close_ns: int | None = None) -> dict[st
     low, high = columns["low"], columns["high"]
     sound = ~(high < low)
     before = np.append(opens_ns[:1] if last_close_ns is None else last_close_ns, closes_ns[:-1])
-    # A mean is rounded once: it may lie an ulp outside of equal prices.
-    noise = np.spacing(np.abs(high))
+    noise = 1e-9 * np.abs(high)  # of a mean
     return {
         "high_below_low": ~sound,
         "open_outside": sound & ((columns["open"] < low) | (columns["open"] > high)),
         "close_outside": sound & ((columns["close"] < low) | (columns["close"] > high)),
         "vwap_outside": sound & ((columns["vwap"] < low - noise) | (columns["vwap"] > high + noise)),
-        "no_span": opens_ns >= closes_ns,
+        "no_span": opens_ns > closes_ns,
         "overlap": opens_ns < before,
     }

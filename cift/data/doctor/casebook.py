@@ -152,12 +152,16 @@ class Casebook:
 
     Args:
         symbol, schema: whose rows.
+        name: what findings call the schema; of bars the spec too.
         examples: how many rows of a kind are kept in full.
         every_row: keep the place of every row found, as `places`; for repair.
     """
 
-    def __init__(self, symbol: str, schema: SchemaName, *, examples: int = 5, every_row: bool = False) -> None:
+    def __init__(
+        self, symbol: str, schema: SchemaName, *, name: str | None = None, examples: int = 5, every_row: bool = False
+    ) -> None:
         self.symbol, self.schema = symbol, schema
+        self.name = schema if name is None else name
         self.rows = 0
         self.notes: list[str] = []
         self.marks: dict[str, dict[int, tuple[int, float, int]]] = {}
@@ -235,7 +239,7 @@ class Casebook:
         found = [
             Finding(
                 symbol=self.symbol,
-                schema=self.schema,
+                schema=self.name,
                 kind=kind,
                 severity=self._severities.get(kind, KINDS[kind].severity),
                 count=case.count,

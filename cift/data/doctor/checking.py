@@ -53,7 +53,8 @@ def check(
             files or a folder of them; or a frame.
         symbol: of a catalog: the one to look at, default all. Of files: what their rows are called.
         start, end: of a catalog: the period, `end` excluded; a lone date is that day.
-        schema: "mbo", "quotes" or "trades"; None: of a catalog all, of a file what its columns tell.
+        schema: "mbo", "mbp", "quotes", "trades" or "bars" (in a catalog of one spec `bars/spec=1m`); None: of a catalog all, of a
+            file what its columns tell.
         columns, time_unit, timezone, date, names, delimiter, where: how a file is read, see `cift.data.importers.import_csv`.
         instrument: of files: grid and calendar; or tick_size=, lot_size= and calendar=. Without these the grid is the one that
             999 of 1,000 prices of the first block lie on, and a note says which.
@@ -155,6 +156,7 @@ def examined(origin: Origin, *, quotes: Origin | None = None, passed: set[str] |
         passed=passed or (),
         own_sequence=origin.own_sequence,
         quotes=None if quotes is None else quotes.batches(),
+        name=origin.name,
         examples=examples,
     )
     examination.book.notes += origin.notes

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cift.data.columns import Array
+from cift.data.doctor.books import CLEAR, LevelBook, bar_faults
 from cift.data.doctor.casebook import Batch, Casebook, Finding
 from cift.data.doctor.numbering import QuoteInForce, RepeatRules, SequenceRules
 from cift.data.doctor.numbers import NumberRules
@@ -64,6 +65,7 @@ class Examination:
         passed: kinds that are as they should be here.
         own_sequence: the source states our own count of rows.
         quotes: batches of the quotes that prints are compared with, in time order.
+        name: what findings call the schema.
         examples: how many rows of a kind are shown in full.
         every_row: keep the place of each row found.
     """
@@ -77,10 +79,11 @@ class Examination:
         passed: Collection[str] = (),
         own_sequence: bool = False,
         quotes: Iterator[Batch] | None = None,
+        name: str | None = None,
         examples: int = 5,
         every_row: bool = False,
     ) -> None:
-        self.book = Casebook(symbol, schema, examples=examples, every_row=every_row)
+        self.book = Casebook(symbol, schema, name=name, examples=examples, every_row=every_row)
         book = self.book
         self._stamps, self._skew = StampRules(book), SkewRules(book)
         self._numbers = NumberRules(book, instrument, passed)
@@ -88,6 +91,8 @@ class Examination:
         self._pace = PaceRules(book, ALWAYS_OPEN if instrument is None else instrument.calendar)
         self._repeats, self._sequence = RepeatRules(book), SequenceRules(book, own=own_sequence)
         self._orders = OrderRules(book, instrument) if schema == "mbo" and instrument is not None else None
+        self._levels = LevelBook() if schema == "mbp" else None
+        self._last_close_ns: int | None = None
         self._series = PriceSeries()
         self._quotes, self._in_force = quotes, QuoteInForce(book) if quotes is not None else None
 
@@ -107,6 +112,12 @@ class Examination:
         self._sequence.look(batch)
         if self._orders is not None:
             self._orders.look(batch, good)
+        if self._levels is not None:
+            cleared = batch.columns["action"] == CLEAR
+            for kind, hits in self._levels.look(batch.columns, good | cleared).items():
+                self.book.add(kind, hits, batch, batch.columns["price"])
+        if self.book.schema == "bars":
+            self._bars(batch, good)
         if self._in_force is not None:
             self._compare(batch, price, self._in_force)
         times = batch.columns["ts_event"]
@@ -114,6 +125,11 @@ class Examination:
             self._series.take(times, price)
         else:
             self._series.take(times[batch.timed], price[batch.timed])
+
+    def _bars(self, batch: Batch, good: Array) -> None:
+        for kind, hits in bar_faults(batch.columns, self._last_close_ns).items():
+            self.book.add(kind, hits & (good | (kind in ("no_span", "overlap"))), batch, batch.columns["close"])
+        self._last_close_ns = int(batch.columns["ts_event"][-1])
 
     def _compare(self, trades: Batch, price: Array, in_force: QuoteInForce) -> None:
         assert self._quotes is not None
@@ -134,7 +150,7 @@ class Examination:
         delays = skew.pop("sample") if skew is not None else None
         return Part(
             symbol=book.symbol,
-            schema=book.schema,
+            schema=book.name,
             rows=book.rows,
             first_ns=self._stamps.first_ns,
             last_ns=self._stamps.last_ns,

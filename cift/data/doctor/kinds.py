@@ -163,13 +163,14 @@ KINDS: Final[dict[str, Kind]] = {
     "open_outside": Kind("error", "open lies outside low to high", "make the bars anew from ticks"),
     "close_outside": Kind("error", "close lies outside low to high", "make the bars anew from ticks"),
     "vwap_outside": Kind("error", "vwap lies outside low to high", "make the bars anew from ticks"),
-    "no_span": Kind("error", "a bar closes where it opens, or before", "see which of its two times the file states (stamp=)"),
+    "no_span": Kind("error", "a bar ends before it begins", "see which of its two times the file states (stamp=)"),
     "overlap": Kind("error", "a bar opens before the one above it closes", "see whether two lengths of bars were mixed"),
 }
 """Every kind of finding."""
 
 IMPOSSIBLE: Final = (
     "no_time", "year_1970", "time_unit", "far_future", "nan", "infinite", "negative_price", "zero_price", "negative_size",
-    "zero_size", "off_tick", "off_lot", "modify_to_zero",
+    "zero_size", "off_tick", "off_lot", "modify_to_zero", "high_below_low", "open_outside", "close_outside", "vwap_outside",
+    "no_span",
 )  # fmt: skip
 """What no row of a catalog may have: repair sets these rows aside."""

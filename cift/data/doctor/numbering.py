@@ -8,7 +8,7 @@ import numpy as np
 
 from cift.data.columns import Array
 from cift.data.doctor.casebook import Batch, Casebook
-from cift.domain.schemas import ACTION_CODES, CHUNK_DTYPES, NO_TIME_NS, SNAPSHOT
+from cift.domain.schemas import ACTION_CODES, NO_TIME_NS, SNAPSHOT, STORED_DTYPES
 
 SKIPPING_SHARE_MAX: Final = 0.05
 """Where more of the rows skip a number, the venue counts more than these rows, and what is missing cannot be told."""
@@ -20,11 +20,13 @@ class RepeatRules:
 
     def __init__(self, book: Casebook) -> None:
         self._book = book
-        self._names = [name for name in (*CHUNK_DTYPES[book.schema], "venue_seq") if name not in _NOT_COMPARED]
+        self._names = [name for name in STORED_DTYPES[book.schema] if name not in _NOT_COMPARED]
         self._last: dict[str, float] = {}
 
     def look(self, batch: Batch) -> None:
         """Writes down what repeats."""
+        if self._book.schema not in ("mbo", "quotes", "trades"):
+            return  # a level may be set to what it is, and bars that repeat overlap
         same = np.ones(batch.rows, dtype=bool)
         for name in self._names:
             array = batch.columns[name]
@@ -57,6 +59,8 @@ class SequenceRules:
         self._day = int(days[-1])
         if self._own:
             self._ours(batch, days)
+        if "venue_seq" not in batch.columns:
+            return  # bars
         venue = batch.columns["venue_seq"]
         # Orders of a snapshot carry the numbers that they came with, in the order of the book.
         at = np.flatnonzero((venue != NO_TIME_NS) & ((batch.columns["flags"] & SNAPSHOT) == 0))

@@ -10,7 +10,7 @@ from cift.data.columns import Array, RawColumns, length
 from cift.data.doctor.casebook import Batch, Casebook
 from cift.data.screen import off_grid
 from cift.domain.instrument import Instrument
-from cift.domain.schemas import ACTION_CODES, PRICE_COLUMNS, SIZE_COLUMNS
+from cift.domain.schemas import ACTION_CODES, ACTIONS, PRICE_COLUMNS, SIZE_COLUMNS
 
 MODIFY, TRADE, CLEAR = (ACTION_CODES[word] for word in ("modify", "trade", "clear"))
 
@@ -30,7 +30,7 @@ class NumberRules:
         """Writes down what is wrong; which rows have prices and sizes that can be reckoned with."""
         schema, columns = self._book.schema, batch.columns
         good = np.ones(batch.rows, dtype=bool)
-        clear = columns["action"] == CLEAR if schema == "mbo" else None
+        clear = columns["action"] == CLEAR if schema in ACTIONS else None
         lacking: dict[str, Array] = {}
         if schema == "quotes":
             lacking = self._sides(batch)
@@ -39,14 +39,14 @@ class NumberRules:
         prices, sizes = PRICE_COLUMNS[schema], SIZE_COLUMNS[schema]
         # A row has one kind at most, the first: what is not a number has no sign.
         if any(not (np.isfinite(columns[name]) & (columns[name] > 0)).all() for name in (*prices, *sizes)):
-            lacks = {name: (clear if schema == "mbo" else lacking.get(name)) for name in (*prices, *sizes)}
+            lacks = {name: (clear if schema in ACTIONS else lacking.get(name)) for name in (*prices, *sizes)}
             self._told("nan", _any(np.isnan, columns, lacks, (*prices, *sizes)), batch, good)
             self._told("infinite", _any(np.isinf, columns, lacks, (*prices, *sizes)), batch, good)
             self._told("negative_price", _any(_negative, columns, lacks, prices), batch, good)
             self._told("negative_size", _any(_negative, columns, lacks, sizes), batch, good)
             self._told("zero_price", _any(_zero, columns, lacks, prices), batch, good)
             self._book.add("negative_zero", _any(_negative_zero, columns, lacks, (*prices, *sizes)), batch)
-            if schema != "quotes":
+            if schema in ("mbo", "trades"):  # a level of size 0 is gone, and a bar of quotes has no volume
                 emptied = _any(_zero, columns, lacks, sizes)
                 if schema == "mbo":
                     self._told("modify_to_zero", emptied & (columns["action"] == MODIFY), batch, good)
@@ -88,7 +88,7 @@ class NumberRules:
         schema, columns = self._book.schema, batch.columns
         off = _off_any(columns, PRICE_COLUMNS[schema], *instrument.tick_fraction, lacking, good)
         if off is not None:
-            printed = columns["action"] == TRADE if schema == "mbo" else np.full(len(off), schema == "trades")
+            printed = columns["action"] == TRADE if schema == "mbo" else np.full(len(off), schema in ("trades", "bars"))
             self._book.add("off_grid_prints", off & printed, batch, columns[PRICE_COLUMNS[schema][0]])
             self._told("off_tick", off & ~printed, batch, good)
         off = _off_any(columns, SIZE_COLUMNS[schema], *instrument.lot_fraction, lacking, good)

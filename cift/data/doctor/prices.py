@@ -36,6 +36,8 @@ def price_of(schema: str, columns: dict[str, Array], good: Array) -> Array:
         bid = np.where(columns["bid_size"] > 0, columns["bid_price"], np.nan)
         ask = np.where(columns["ask_size"] > 0, columns["ask_price"], np.nan)
         price = np.where(np.isnan(bid), ask, np.where(np.isnan(ask), bid, (bid + ask) / 2))
+    elif schema == "mbp":  # levels lie far from the last price, and mean it
+        price = np.full(len(columns["price"]), np.nan)
     elif schema == "mbo":
         price = np.where(columns["action"] == ACTION_CODES["trade"], columns["price"], np.nan)
     else:

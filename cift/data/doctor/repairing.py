@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +38,16 @@ from cift.data.screen import EARLIEST_NS, LATEST_NS, choose
 from cift.data.times import TimeLike
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument, Number
-from cift.domain.schemas import BAD_TS_RECV, NO_TIME_NS, PRICE_COLUMNS, SIZE_COLUMNS, SUSPECT, WORD_CODES, arrow_schema
+from cift.domain.schemas import (
+    BAD_TS_RECV,
+    NO_TIME_NS,
+    PRICE_COLUMNS,
+    SIZE_COLUMNS,
+    SUSPECT,
+    TIME_COLUMNS,
+    WORD_CODES,
+    arrow_schema,
+)
 from cift.errors import CatalogError, CorruptData, InvalidParameter, NoData
 
 if TYPE_CHECKING:
@@ -256,7 +266,7 @@ def _read(origin: Origin) -> _Series:
 
 def _normalise(series: _Series, ledger: _Ledger) -> None:
     columns, schema = series.columns, series.origin.schema
-    received = columns["ts_recv"]
+    received = columns.get("ts_recv", np.full(length(columns), NO_TIME_NS))
     bad = (received != NO_TIME_NS) & ((received < EARLIEST_NS) | (received >= LATEST_NS))
     _flag(series, "bad_ts_recv", np.flatnonzero(bad), ledger, BAD_TS_RECV)
     for name in (*PRICE_COLUMNS[schema], *SIZE_COLUMNS[schema]):
@@ -288,6 +298,8 @@ def _change(series: _Series, kind: str, values: Mapping[str, tuple[Array, float]
 
 
 def _flag(series: _Series, kind: str, at: Array, ledger: _Ledger, bit: int = SUSPECT) -> None:
+    if "flags" not in series.columns:
+        return  # bars have none
     flags = series.columns["flags"]
     at = at[(flags[at] & bit) == 0]
     if len(at):
@@ -402,10 +414,10 @@ def _as_they_were(schema: SchemaName, columns: RawColumns) -> pa.Table:
         if each.name in WORD_CODES:
             words = {code: word for word, code in WORD_CODES[each.name].items()}
             arrays.append(pa.array([words.get(code) for code in raw.tolist()], pa.string()))
-        elif each.name in ("ts_event", "ts_recv"):
+        elif each.name in TIME_COLUMNS:
             arrays.append(pa.array(raw, mask=raw == NO_TIME_NS).cast(each.type))
         else:
-            missing = raw == NO_TIME_NS if each.name == "venue_seq" else np.zeros(len(raw), dtype=bool)
+            missing = raw == NO_TIME_NS if each.name in ("venue_seq", "count") else np.zeros(len(raw), dtype=bool)
             arrays.append(pa.array(raw, mask=missing))
         names.append(each.name)
     return pa.Table.from_arrays(arrays, names=names)
@@ -432,11 +444,18 @@ def _fill(catalog: Catalog, mended: Iterator[_Series], policies: dict[str, str])
         origin = series.origin
         if origin.instrument is None:
             raise CatalogError(f"the catalog does not know the instrument of {origin.symbol}; restore instruments.json")
-        report = catalog.write(origin.schema, origin.symbol, series.columns, origin.instrument, policies=policies)
+        report = catalog.write(
+            origin.schema, origin.symbol, series.columns, origin.instrument, policies=policies, spec=_spec_of(origin)
+        )
         rows += report.rows_written
     if not rows:
         raise NoData("no row passed the repair; nothing was written")
     return rows
+
+
+def _spec_of(origin: Origin) -> str | None:
+    _, of_bars, spec = (origin.name or "").partition("/spec=")
+    return unquote(spec) if of_bars else None
 
 
 def _write_file(target: Path, series: _Series) -> int:

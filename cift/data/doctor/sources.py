@@ -36,6 +36,8 @@ TABLE_ROWS = 65_536
 _TELLING: dict[SchemaName, frozenset[str]] = {
     "mbo": frozenset({"action", "order_id", "price"}),
     "quotes": frozenset({"bid_price", "ask_price"}),
+    "mbp": frozenset({"action", "side", "price", "size"}),
+    "bars": frozenset({"open", "high", "low", "close"}),
     "trades": frozenset({"price", "size"}),
 }
 """Columns that tell a schema, the more particular first."""
@@ -61,6 +63,7 @@ class Origin:
         notes: what was assumed.
         grid_inferred: the grid is a guess from the prices.
         folder: of the catalog that they are stored in; None: of a file or frame.
+        name: what findings call the schema; of bars with the spec. None: the schema.
     """
 
     symbol: str
@@ -71,6 +74,7 @@ class Origin:
     notes: list[str] = field(default_factory=list)
     grid_inferred: bool = False
     folder: Path | None = None
+    name: str | None = None
 
     def batches(self) -> Iterator[Batch]:
         """The rows alone."""
@@ -91,25 +95,27 @@ def of_catalog(
     Raises:
         UnknownSymbol: where the catalog does not hold the symbol. CatalogError: where there is nothing.
     """
-    kinds = SCHEMAS if schema is None else (check_schema(schema),)
+    if schema is not None:
+        check_schema(schema.partition("/")[0])
     instruments = catalog.instruments()
     if symbol is not None and symbol not in catalog.symbols():
         catalog.describe(symbol)  # raises, with the nearest name
     names = [symbol] if symbol is not None else catalog.symbols()
     origins = []
     for name in names:
-        for kind in kinds:
-            days = [day for day in catalog.days(kind, name) if only is None or day == only]
-            if days:
-                reader = _CatalogRows(catalog, kind, name, tuple(days), interval)
-                origins.append(Origin(name, kind, reader.read, instruments.get(name), folder=catalog.path))
+        for dataset in catalog.datasets(name):
+            days = [day for day in catalog.days(dataset, name) if only is None or day == only]
+            if days and schema in (None, dataset, dataset.partition("/")[0]):
+                reader = _CatalogRows(catalog, dataset, name, tuple(days), interval)
+                kind = check_schema(dataset.partition("/")[0])
+                origins.append(Origin(name, kind, reader.read, instruments.get(name), folder=catalog.path, name=dataset))
     return origins
 
 
 @dataclass(frozen=True)
 class _CatalogRows:
     catalog: Catalog
-    schema: SchemaName
+    dataset: str
     symbol: str
     days: tuple[str, ...]
     interval: Interval
@@ -117,7 +123,7 @@ class _CatalogRows:
     def read(self) -> Iterator[Batch | Trouble]:
         for day in self.days:
             try:
-                reader = self.catalog.reader(self.schema, self.symbol, day)
+                reader = self.catalog.reader(self.dataset, self.symbol, day)
                 for columns in reader.groups((self.interval,), every_column=True):
                     yield Batch(day, columns["sequence"], columns)
             except (CorruptData, CatalogError) as error:
@@ -353,14 +359,13 @@ def is_catalog(path: Path) -> bool:
     return (path / PRIVATE_FOLDER).is_dir()
 
 
-def partition_of(path: Path) -> tuple[Path, SchemaName, str, str] | None:
-    """Catalog, schema, symbol and day of a file that lies in a catalog; None where it does not."""
-    if len(path.parents) < 4 or not is_catalog(path.parents[3]):
-        return None
-    schema, symbol, date = path.parts[-4], path.parts[-3], path.parts[-2]
-    if schema not in SCHEMAS or not symbol.startswith("symbol=") or not date.startswith("date="):
-        return None
-    return path.parents[3], check_schema(schema), decode_symbol(symbol[7:]), date[5:]
+def partition_of(path: Path) -> tuple[Path, str, str, str] | None:
+    """Catalog, dataset, symbol and day of a file that lies in a catalog; None where it does not."""
+    for root in path.parents[3:5]:
+        *dataset, symbol, date, _ = path.relative_to(root).parts
+        if is_catalog(root) and dataset[0] in SCHEMAS and symbol.startswith("symbol=") and date.startswith("date="):
+            return root, "/".join(dataset), decode_symbol(symbol[7:]), date[5:]
+    return None
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -28,6 +28,25 @@ pub struct MboColumns<'a> {
     pub flags: &'a [u8],
 }
 
+/// The columns of a chunk of levels.
+#[derive(Clone, Copy, Debug)]
+pub struct LevelColumns<'a> {
+    /// Nanoseconds.
+    pub ts_event: &'a [i64],
+    /// Nanoseconds.
+    pub ts_recv: &'a [i64],
+    /// Letters S (the whole size of a level, zero: none) and R.
+    pub action: &'a [u8],
+    /// Letters B, A; of a clear any.
+    pub side: &'a [u8],
+    /// Currency.
+    pub price: &'a [f64],
+    /// Units.
+    pub size: &'a [f64],
+    /// Flags.
+    pub flags: &'a [u8],
+}
+
 /// The columns of a chunk of quotes.
 #[derive(Clone, Copy, Debug)]
 pub struct QuoteColumns<'a> {
@@ -172,8 +191,7 @@ impl Conversion {
         let side = side_of(columns.side[i]).map_err(|problem| bad("side", problem))?;
         let (flags, id) = (columns.flags[i], OrderId(columns.order_id[i]));
         if action == Action::Clear {
-            let (price, qty) = (Ticks(0), Lots::ZERO);
-            return Ok(MboRow { ts, arrival, price, qty, id, action, side, flags, past_nano: 0 });
+            return Ok(MboRow::clear(ts, arrival, flags));
         }
         let price = columns.price[i];
         let (price, past_nano) = match instrument.tick.count(price) {
@@ -193,6 +211,40 @@ impl Conversion {
             _ => return Err(bad("size", RowProblem::Size(columns.size[i]))),
         };
         Ok(MboRow { ts, arrival, price, qty, id, action, side, flags, past_nano })
+    }
+
+    #[inline]
+    pub(super) fn level_row(
+        &mut self,
+        row: u64,
+        i: usize,
+        instrument: &Instrument,
+        columns: &LevelColumns<'_>,
+    ) -> Result<MboRow, BadRow> {
+        let bad = |column, problem| BadRow { row, column, problem };
+        let (ts, arrival) = self.times(row, columns.ts_event[i], columns.ts_recv[i])?;
+        let flags = columns.flags[i];
+        match columns.action[i] {
+            b'S' => {}
+            b'R' => return Ok(MboRow::clear(ts, arrival, flags)),
+            letter => return Err(bad("action", RowProblem::Action(letter))),
+        }
+        let side = match side_of(columns.side[i]) {
+            Ok(Some(side)) => Some(side),
+            _ => return Err(bad("side", RowProblem::Side(columns.side[i]))),
+        };
+        let (price, size) = (columns.price[i], columns.size[i]);
+        let price = match instrument.tick.count(price) {
+            Ok(ticks) => Ticks(ticks),
+            Err(off) => return Err(bad("price", RowProblem::Price(price, off))),
+        };
+        match instrument.lot.count(size) {
+            Ok(lots) if lots >= 0 => {
+                let (qty, id, action) = (Lots(lots), OrderId(0), Action::Set);
+                Ok(MboRow { ts, arrival, price, qty, id, action, side, flags, past_nano: 0 })
+            }
+            _ => Err(bad("size", RowProblem::Size(size))),
+        }
     }
 
     #[inline]

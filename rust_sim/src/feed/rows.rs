@@ -17,9 +17,18 @@ pub enum Schema {
     Quotes = 1,
     /// Prints.
     Trades = 2,
+    /// Every level.
+    Mbp = 3,
 }
 
-/// What a record of an order feed says.
+impl Schema {
+    /// Whether it shows more of a book than the best prices.
+    pub fn is_deep(self) -> bool {
+        matches!(self, Schema::Mbo | Schema::Mbp)
+    }
+}
+
+/// What a record of an order feed or of levels says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Action {
@@ -35,9 +44,11 @@ pub enum Action {
     Fill,
     /// The book is void.
     Clear,
+    /// The whole size of a level; zero: none.
+    Set,
 }
 
-/// One row of an order feed.
+/// One row of an order feed, or of levels, which have no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MboRow {
     /// When it acts at the venue.
@@ -58,6 +69,14 @@ pub struct MboRow {
     pub flags: u8,
     /// What the price of a print lies above its tick, in 1e-9 of the currency.
     pub past_nano: i64,
+}
+
+impl MboRow {
+    /// The book is void.
+    pub(super) fn clear(ts: Nanos, arrival: Nanos, flags: u8) -> Self {
+        let (price, qty, id) = (Ticks(0), Lots::ZERO, OrderId(0));
+        MboRow { ts, arrival, price, qty, id, action: Action::Clear, side: None, flags, past_nano: 0 }
+    }
 }
 
 /// One row of best quotes. A missing side has size zero.

@@ -1,6 +1,6 @@
 //! One stream of rows, from where the venue is to where the strategy is.
 
-use super::columns::{BadRow, Conversion, MboColumns, QuoteColumns, RowProblem, TradeColumns};
+use super::columns::{BadRow, Conversion, LevelColumns, MboColumns, QuoteColumns, RowProblem, TradeColumns};
 use super::rows::{Flow, MboRow, QuoteRow, Row, RowSlice, Schema, TradeRow};
 use crate::instrument::Instrument;
 use crate::types::Nanos;
@@ -84,7 +84,7 @@ impl Source {
     /// corrected by `clock_offset_ns`.
     pub fn new(instrument: u16, schema: Schema, feed_ns: i64, clock_offset_ns: i64) -> Self {
         let rows = match schema {
-            Schema::Mbo => Rows::Mbo(Vec::new()),
+            Schema::Mbo | Schema::Mbp => Rows::Mbo(Vec::new()),
             Schema::Quotes => Rows::Quote(Vec::new()),
             Schema::Trades => Rows::Trade(Vec::new()),
         };
@@ -143,8 +143,29 @@ impl Source {
         self.drop_delivered();
         let first = self.pushed();
         match &mut self.rows {
-            Rows::Mbo(rows) if lengths.iter().all(|&length| length == n) => {
+            Rows::Mbo(rows) if self.schema == Schema::Mbo && lengths.iter().all(|&length| length == n) => {
                 append(rows, n, |i| self.conversion.mbo_row(first + i as u64, i, instrument, columns))
+            }
+            _ => Err(BadRow { row: first, column: "chunk", problem: RowProblem::Lengths }),
+        }
+    }
+
+    /// Converts and appends a chunk of levels.
+    pub fn push_levels(&mut self, instrument: &Instrument, columns: &LevelColumns<'_>) -> Result<(), BadRow> {
+        let n = columns.ts_event.len();
+        let lengths = [
+            columns.ts_recv.len(),
+            columns.action.len(),
+            columns.side.len(),
+            columns.price.len(),
+            columns.size.len(),
+            columns.flags.len(),
+        ];
+        self.drop_delivered();
+        let first = self.pushed();
+        match &mut self.rows {
+            Rows::Mbo(rows) if self.schema == Schema::Mbp && lengths.iter().all(|&length| length == n) => {
+                append(rows, n, |i| self.conversion.level_row(first + i as u64, i, instrument, columns))
             }
             _ => Err(BadRow { row: first, column: "chunk", problem: RowProblem::Lengths }),
         }

@@ -168,6 +168,15 @@ pub enum RecordInput {
         /// Price and size.
         best: Option<(Ticks, Lots)>,
     },
+    /// The whole size of a level, of a feed that shows every level and no orders.
+    Level {
+        /// Side.
+        side: Side,
+        /// Price.
+        price: Ticks,
+        /// The size that stands there now; zero: none.
+        qty: Lots,
+    },
     /// All recorded orders are void; what still stands is announced again.
     Clear,
 }

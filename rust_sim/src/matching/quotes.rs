@@ -1,4 +1,4 @@
-//! A record that shows only the best price of each side: sizes without names.
+//! A record that shows sizes without names: the best price of each side, or every level.
 //!
 //! The displayed size is an anonymous order of the book, cut in two where one of ours joins its queue. Growth goes to
 //! the back, prints take from the front, and other shrinkage is taken from behind ours first (the risk-averse queue
@@ -9,10 +9,23 @@ use crate::ladder::NIL;
 use crate::node::Marks;
 use crate::types::{Family, Lots, OrderId, OwnerId, Side, Ticks};
 
+/// How much of the book such a record shows. What came last decides: a feed shows one or the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Depth {
+    /// It names every order, or has not begun.
+    #[default]
+    None,
+    /// The best price of each side.
+    Best,
+    /// Every level.
+    Levels,
+}
+
 /// What the record shows of each side.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Quotes {
-    used: bool,
+    depth: Depth,
+    /// Of a record of best prices.
     shown: [Option<Ticks>; 2],
     /// Whether a level that is no longer shown may have lost its last reason to stay.
     stale: [bool; 2],
@@ -21,18 +34,18 @@ pub(super) struct Quotes {
 impl Quotes {
     #[inline]
     pub(super) fn in_use(&self) -> bool {
-        self.used
+        self.depth != Depth::None
     }
 
     /// Whether the record shows nothing at a price or behind it.
     #[inline]
     pub(super) fn ends_before(&self, side: Side, price: Ticks) -> bool {
-        self.used && self.shown[side as usize].is_none_or(|best| side.rank(price) > side.rank(best))
+        self.depth == Depth::Best && self.shown[side as usize].is_none_or(|best| side.rank(price) > side.rank(best))
     }
 
     #[inline]
     pub(super) fn shows(&self, side: Side, price: Ticks) -> bool {
-        self.shown[side as usize] == Some(price)
+        self.depth == Depth::Levels || self.shown[side as usize] == Some(price)
     }
 }
 
@@ -41,11 +54,13 @@ impl MatchingEngine {
     /// it. A price better than the best shown is known to be empty.
     #[inline]
     pub(super) fn joined(&mut self, slot: u32, side: Side, price: Ticks) {
-        if !self.quotes.used {
-            return;
-        }
-        let known = self.quotes.shown[side as usize].is_some_and(|best| side.rank(price) <= side.rank(best));
-        if !known {
+        let best = match self.quotes.depth {
+            Depth::None => return,
+            Depth::Best => self.quotes.shown[side as usize],
+            Depth::Levels if self.displays(side, price) => return,
+            Depth::Levels => self.book.best_recorded(side),
+        };
+        if best.is_none_or(|best| side.rank(price) > side.rank(best)) {
             self.book.mark_unseen(slot, true);
         }
     }
@@ -54,7 +69,7 @@ impl MatchingEngine {
     /// or a better one, is settled by the next move of the best price in any case.
     #[inline]
     pub(super) fn mark_stale(&mut self, slot: u32) {
-        if self.quotes.used {
+        if self.quotes.depth == Depth::Best {
             let side = self.book.node(slot).marks.side();
             self.quotes.stale[side as usize] |= self.quotes.ends_before(side, self.book.price_of(slot));
         }
@@ -101,10 +116,7 @@ impl MatchingEngine {
     }
 
     pub(super) fn record_quote<S: Sink>(&mut self, side: Side, best: Option<(Ticks, Lots)>, sink: &mut S) {
-        if !self.quotes.used {
-            self.quotes.used = true;
-            self.nothing_seen();
-        }
+        self.show(Depth::Best);
         let Some((price, qty)) = best else {
             let old = self.quotes.shown[side as usize].take();
             return self.settle(side, old);
@@ -122,6 +134,42 @@ impl MatchingEngine {
         if old != Some(price) {
             self.settle(side, old);
         }
+        self.cross(side, price, sink);
+    }
+
+    /// The record shows the whole size of a level; a size of 0: nothing stands there now.
+    pub(super) fn record_level<S: Sink>(&mut self, side: Side, price: Ticks, qty: Lots, sink: &mut S) {
+        if qty < Lots::ZERO {
+            return sink.event(Event::Anomaly(Anomaly::BadSize));
+        }
+        if !price.in_range() {
+            return sink.event(Event::Anomaly(Anomaly::BadPrice));
+        }
+        self.show(Depth::Levels);
+        if qty == Lots::ZERO {
+            return self.empty_level(side, price);
+        }
+        self.set_displayed(side, price, qty, sink);
+        self.cross(side, price, sink);
+    }
+
+    /// The displayed size at a price is gone. Ours there have seen their queue: it is empty but for them.
+    fn empty_level(&mut self, side: Side, price: Ticks) {
+        let mut slot = self.book.level_at(side, price).map_or(NIL, |level| level.head);
+        while slot != NIL {
+            let following = self.book.next(slot);
+            let marks = self.book.node(slot).marks;
+            if marks.is_anonymous() {
+                self.remove(slot);
+            } else if marks.is_unseen() {
+                self.book.mark_unseen(slot, false);
+            }
+            slot = following;
+        }
+    }
+
+    /// A displayed size that reaches ours of the other side fills them.
+    fn cross<S: Sink>(&mut self, side: Side, price: Ticks, sink: &mut S) {
         if self.book.ours(side.opposite()) > 0 {
             let free = self.displayed_at(side, price);
             let given = self.fill_crossed(Party::Market, side, price, free, sink);
@@ -129,8 +177,17 @@ impl MatchingEngine {
         }
     }
 
-    /// At the first quote, all that ours know of their queues is still to come.
-    fn nothing_seen(&mut self) {
+    /// Whether the record shows a size at a price.
+    fn displays(&self, side: Side, price: Ticks) -> bool {
+        self.book.level_at(side, price).is_some_and(|level| level.count > level.ours)
+    }
+
+    /// At the first record of its kind, all that ours know of their queues is still to come.
+    fn show(&mut self, depth: Depth) {
+        if self.quotes.depth == depth {
+            return;
+        }
+        self.quotes = Quotes { depth, ..Quotes::default() };
         for side in [Side::Buy, Side::Sell] {
             let mut at = self.book.best_level(side);
             while let Some((rank, place)) = at {

@@ -46,6 +46,7 @@ impl MatchingEngine {
                 self.record_print(aggressor, price, exact, qty, sink);
             }
             RecordInput::Quote { side, best } => self.record_quote(side, best, sink),
+            RecordInput::Level { side, price, qty } => self.record_level(side, price, qty, sink),
             RecordInput::Clear => self.record_clear(),
         }
     }

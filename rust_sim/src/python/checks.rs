@@ -72,8 +72,10 @@ pub(super) fn schema(py: Python<'_>, code: Number) -> PyResult<Schema> {
         0 => Ok(Schema::Mbo),
         1 => Ok(Schema::Quotes),
         2 => Ok(Schema::Trades),
+        3 => Ok(Schema::Mbp),
         other => {
-            Err(invalid(py, format!("schema code {other} is not known; pass 0 for mbo, 1 for quotes, 2 for trades")))
+            let codes = "0 for mbo, 1 for quotes, 2 for trades, 3 for mbp";
+            Err(invalid(py, format!("schema code {other} is not known; pass {codes}")))
         }
     }
 }

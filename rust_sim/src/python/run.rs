@@ -17,7 +17,7 @@ use super::side::PySide;
 use crate::account::Money;
 use crate::command::{Command, CommandKind};
 use crate::desk::Desk;
-use crate::feed::{BadRow, MboColumns, QuoteColumns, RowProblem, Schema, Source, TradeColumns};
+use crate::feed::{BadRow, LevelColumns, MboColumns, QuoteColumns, RowProblem, Schema, Source, TradeColumns};
 use crate::fees::Fees;
 use crate::instrument::{Instrument, OffStep, Step};
 use crate::journal::{self, Journal};
@@ -170,9 +170,8 @@ impl Run {
             Ok(Source::new(instrument, checks::schema(py, code)?, latency.feed_ns, offset))
         };
         let sources: Vec<Source> = sources.into_iter().map(source).collect::<PyResult<_>>()?;
-        let of_orders =
-            |at: usize| sources.iter().any(|source| source.instrument as usize == at && source.schema == Schema::Mbo);
-        let market = |at| if of_orders(at) { Market::of_orders() } else { Market::default() };
+        let is_deep = |at: usize| sources.iter().any(|it| it.instrument as usize == at && it.schema.is_deep());
+        let market = |at| if is_deep(at) { Market::deep() } else { Market::default() };
         let markets: Vec<Market> = (0..instruments.len()).map(market).collect();
         let refill = if refill_next_event { Refill::NextEvent } else { Refill::Never };
         let venues = vec![SimVenue::new(refill); instruments.len()];
@@ -312,8 +311,12 @@ impl Run {
         }
         self.clocks = clocks.iter().map(make).collect::<PyResult<_>>()?;
         self.simulation.look_at(|source| {
-            let other = |clock: &Clock| if clock.on_prints { Schema::Quotes } else { Schema::Trades };
-            self.clocks.iter().any(|clock| clock.instrument == source.instrument && source.schema != other(clock))
+            let reads = |clock: &Clock| match source.schema {
+                Schema::Mbo => true,
+                Schema::Trades => clock.on_prints,
+                Schema::Mbp | Schema::Quotes => !clock.on_prints,
+            };
+            self.clocks.iter().any(|clock| clock.instrument == source.instrument && reads(clock))
         });
         Ok(())
     }
@@ -346,6 +349,35 @@ impl Run {
         let (source, at) = self.source(py, source).map(|(source, at)| (source, at as usize))?;
         let instrument = self.instruments[at];
         let pushed = self.simulation.push(source, |source| source.push_mbo(&instrument, &columns));
+        pushed.map_err(|bad| source_error(py, &self.shared.symbols[at], &bad))
+    }
+
+    /// Appends a chunk of levels to a source.
+    #[allow(clippy::too_many_arguments)]
+    fn push_levels(
+        &mut self,
+        py: Python<'_>,
+        source: Number,
+        ts_event: Column<'_, i64>,
+        ts_recv: Column<'_, i64>,
+        action: Column<'_, u8>,
+        side: Column<'_, u8>,
+        price: Column<'_, f64>,
+        size: Column<'_, f64>,
+        flags: Column<'_, u8>,
+    ) -> PyResult<()> {
+        let columns = LevelColumns {
+            ts_event: slice(py, "ts_event", &ts_event)?,
+            ts_recv: slice(py, "ts_recv", &ts_recv)?,
+            action: slice(py, "action", &action)?,
+            side: slice(py, "side", &side)?,
+            price: slice(py, "price", &price)?,
+            size: slice(py, "size", &size)?,
+            flags: slice(py, "flags", &flags)?,
+        };
+        let (source, at) = self.source(py, source).map(|(source, at)| (source, at as usize))?;
+        let instrument = self.instruments[at];
+        let pushed = self.simulation.push(source, |source| source.push_levels(&instrument, &columns));
         pushed.map_err(|bad| source_error(py, &self.shared.symbols[at], &bad))
     }
 

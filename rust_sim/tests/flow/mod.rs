@@ -62,12 +62,14 @@ pub enum Mix {
     Records,
     /// A record of best quotes and prints, and ours in its queues.
     Quotes,
+    /// A record of levels and prints, and ours in its queues.
+    Levels,
     /// Records with clears and snapshots.
     Snapshots,
 }
 
 impl Mix {
-    pub const ALL: [Mix; 10] = [
+    pub const ALL: [Mix; 11] = [
         Mix::VenueLike,
         Mix::Uniform,
         Mix::OnePrice,
@@ -77,6 +79,7 @@ impl Mix {
         Mix::FillOrKill,
         Mix::Records,
         Mix::Quotes,
+        Mix::Levels,
         Mix::Snapshots,
     ];
 
@@ -85,7 +88,7 @@ impl Mix {
     }
 
     fn is_recorded(self) -> bool {
-        matches!(self, Mix::Records | Mix::Quotes | Mix::Snapshots)
+        matches!(self, Mix::Records | Mix::Quotes | Mix::Levels | Mix::Snapshots)
     }
 }
 
@@ -267,6 +270,9 @@ impl Flow {
         if self.mix == Mix::Quotes {
             return self.quote_or_print(view);
         }
+        if self.mix == Mix::Levels {
+            return self.level_or_print(view);
+        }
         if self.mix == Mix::Snapshots && self.rng.percent(3) {
             self.plan_snapshot(view);
             return RecordInput::Clear;
@@ -411,6 +417,25 @@ impl Flow {
                 self.pending.push_back(Input::Order(input));
             }
         }
+    }
+
+    fn level_or_print(&mut self, view: &NaiveEngine) -> RecordInput {
+        let u = self.rng.below(100);
+        let side = self.rng.side();
+        if !self.clean && u < 2 {
+            let (price, qty) = self.rng.pick(&[(Ticks(CENTRE), Lots(-7)), (Ticks(i64::MAX), Lots(1))]);
+            return RecordInput::Level { side, price, qty };
+        }
+        if u < 3 {
+            return RecordInput::Clear;
+        }
+        if u < 30 {
+            return self.print(view);
+        }
+        let through = i64::from(!self.tidy && self.rng.percent(20)) * 3;
+        let price = Ticks(CENTRE - side.sign() * (1 + self.rng.between(0, 6) - through));
+        let qty = Lots(if self.rng.percent(25) { 0 } else { self.rng.between(1, 30) });
+        RecordInput::Level { side, price, qty }
     }
 
     fn quote_or_print(&mut self, view: &NaiveEngine) -> RecordInput {

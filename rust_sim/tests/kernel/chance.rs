@@ -98,6 +98,23 @@ fn quotes(chance: &mut Chance, rows: usize) -> Vec<Line> {
         .collect()
 }
 
+fn levels(chance: &mut Chance, rows: usize) -> Vec<Line> {
+    let mut ts = 1_000 + chance.below(50);
+    (0..rows)
+        .map(|_| {
+            // An event often has several rows.
+            let mut line = Line { flags: if chance.one_in(3) { 0 } else { 128 }, ..Line::default() };
+            times(chance, &mut ts, &mut line);
+            line.action = if chance.one_in(40) { b'R' } else { b'S' };
+            line.side = [b'B', b'A'][chance.below(2) as usize];
+            let away = chance.below(5) - i64::from(chance.one_in(12)) * 3;
+            line.price = (100 + if line.side == b'B' { -1 - away } else { away }) as f64;
+            line.size = if chance.one_in(4) { 0.0 } else { (1 + chance.below(9)) as f64 };
+            line
+        })
+        .collect()
+}
+
 fn trades(chance: &mut Chance, rows: usize) -> Vec<Line> {
     let mut ts = 1_000 + chance.below(50);
     (0..rows)
@@ -112,20 +129,20 @@ fn trades(chance: &mut Chance, rows: usize) -> Vec<Line> {
         .collect()
 }
 
-/// One to three instruments, each with orders, or with quotes and prints.
+/// One to three instruments, each with orders, or with levels or quotes, and prints.
 pub fn world(seed: u64) -> World {
     let mut chance = Chance::new(seed);
     let mut world = World::default();
     for instrument in 0..1 + chance.below(3) as u16 {
         let rows = 20 + chance.below(60) as usize;
-        if chance.one_in(2) {
-            let lines = mbo(&mut chance, rows);
-            world.feeds.push(Feed { instrument, schema: Schema::Mbo, lines });
-        } else {
-            let lines = quotes(&mut chance, rows);
-            world.feeds.push(Feed { instrument, schema: Schema::Quotes, lines });
-        }
-        if chance.one_in(2) || world.feeds.last().is_some_and(|feed| feed.schema == Schema::Quotes) {
+        let schema = [Schema::Mbo, Schema::Mbo, Schema::Quotes, Schema::Mbp][chance.below(4) as usize];
+        let lines = match schema {
+            Schema::Mbo => mbo(&mut chance, rows),
+            Schema::Mbp => levels(&mut chance, rows),
+            _ => quotes(&mut chance, rows),
+        };
+        world.feeds.push(Feed { instrument, schema, lines });
+        if chance.one_in(2) || schema != Schema::Mbo {
             let lines = trades(&mut chance, rows);
             world.feeds.push(Feed { instrument, schema: Schema::Trades, lines });
         }

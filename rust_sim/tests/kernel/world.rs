@@ -8,7 +8,7 @@
 
 use cift_sim::account::Money;
 use cift_sim::desk::{Desk, Ticket};
-use cift_sim::feed::{MboColumns, NO_TIME, QuoteColumns, Schema, Source, TradeColumns};
+use cift_sim::feed::{LevelColumns, MboColumns, NO_TIME, QuoteColumns, Schema, Source, TradeColumns};
 use cift_sim::fees::Fees;
 use cift_sim::instrument::{Instrument, Step};
 use cift_sim::journal::Journal;
@@ -98,6 +98,10 @@ fn line(text: &str) -> Line {
             (line.action, line.side) = (b'T', side(took));
             (line.size, line.price) = size_at_price(size);
         }
+        ["set", stands, size] => {
+            (line.action, line.side) = (b'S', side(stands));
+            (line.size, line.price) = size_at_price(size);
+        }
         ["clear"] => line.action = b'R',
         ["quote", bid, ask] => {
             let some = |word: &str| (word != "-").then(|| size_at_price(word));
@@ -136,6 +140,22 @@ impl Feed {
                         price: &price,
                         size: &size,
                         order_id: &order_id,
+                        flags: &flags,
+                    },
+                )
+            }
+            Schema::Mbp => {
+                let action: Vec<u8> = lines.iter().map(|line| line.action).collect();
+                let flags: Vec<u8> = lines.iter().map(|line| line.flags).collect();
+                source.push_levels(
+                    &INSTRUMENT,
+                    &LevelColumns {
+                        ts_event: &ts_event,
+                        ts_recv: &ts_recv,
+                        action: &action,
+                        side: &side,
+                        price: &price,
+                        size: &size,
                         flags: &flags,
                     },
                 )
@@ -247,6 +267,10 @@ impl World {
         World { feeds: vec![Feed::read(0, Schema::Mbo, text)], ..World::default() }
     }
 
+    pub fn levels(text: &str) -> World {
+        World { feeds: vec![Feed::read(0, Schema::Mbp, text)], ..World::default() }
+    }
+
     pub fn quotes(text: &str) -> World {
         World { feeds: vec![Feed::read(0, Schema::Quotes, text)], ..World::default() }
     }
@@ -274,8 +298,8 @@ impl World {
     pub fn play_in_chunks<S: Strategy>(&self, strategy: &mut S, mut rows: impl FnMut(usize) -> usize) -> Played {
         let count = 1 + self.feeds.iter().map(|feed| feed.instrument as usize).max().unwrap_or(0);
         let market = |at: usize| {
-            let named = self.feeds.iter().any(|feed| feed.instrument as usize == at && feed.schema == Schema::Mbo);
-            if named { Market::of_orders() } else { Market::default() }
+            let is_deep = self.feeds.iter().any(|feed| feed.instrument as usize == at && feed.schema.is_deep());
+            if is_deep { Market::deep() } else { Market::default() }
         };
         let markets: Vec<Market> = (0..count).map(market).collect();
         let sources = self.feeds.iter().map(|feed| Source::new(feed.instrument, feed.schema, self.latency.feed_ns, 0));

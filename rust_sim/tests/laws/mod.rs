@@ -77,6 +77,7 @@ impl Auditor {
                 | RecordInput::Modify { qty, .. }
                 | RecordInput::Fill { qty, .. }
                 | RecordInput::Execute { qty, .. }
+                | RecordInput::Level { qty, .. }
                 | RecordInput::Print { qty, .. } => qty.0.max(0),
                 RecordInput::Quote { best, .. } => best.map_or(0, |(_, qty)| qty.0.max(0)),
                 RecordInput::Reduce { .. } | RecordInput::Clear => 0,

@@ -82,7 +82,10 @@ pub struct NaiveEngine {
     /// All orders, the oldest first.
     pub rows: Vec<Row>,
     refill: Refill,
+    /// Of a record of best prices.
     shown: [Option<Ticks>; 2],
+    /// Whether the record shows every level.
+    levels: bool,
 }
 
 impl NaiveEngine {
@@ -129,7 +132,7 @@ impl NaiveEngine {
         match row.kind {
             Kind::Ours => row.qty,
             Kind::Named => row.qty - row.taken,
-            Kind::Segment if self.shown[row.side as usize] == Some(row.price) => row.qty - row.taken,
+            Kind::Segment if self.levels || self.shown[row.side as usize] == Some(row.price) => row.qty - row.taken,
             Kind::Segment | Kind::Ghost => 0,
         }
     }
@@ -286,7 +289,13 @@ impl NaiveEngine {
             ahead: Lots(self.size_at(order.side, order.price)),
         });
         // A price better than the best shown is known to be empty; about a worse one the feed says nothing.
-        order.seen = self.shown[order.side as usize].is_some_and(|best| !better(order.side, best, order.price));
+        let displayed = |r: &&Row| r.kind == Kind::Segment && r.side == order.side;
+        let best = match self.levels {
+            true => self.rows.iter().filter(displayed).map(|r| r.price).min_by_key(|price| order.side.rank(*price)),
+            false => self.shown[order.side as usize],
+        };
+        order.seen = best.is_some_and(|best| !better(order.side, best, order.price))
+            || self.levels && self.rows.iter().filter(displayed).any(|r| r.price == order.price);
         self.rows.push(order);
     }
 
@@ -364,8 +373,10 @@ impl NaiveEngine {
             }
             RecordInput::Print { aggressor, price, exact, qty } => self.print(aggressor, price, exact, qty, out),
             RecordInput::Quote { side, best } => self.quote(side, best, out),
+            RecordInput::Level { side, price, qty } => self.level(side, price, qty, out),
             RecordInput::Clear => {
                 self.shown = [None, None];
+                self.levels = false;
                 // An id leaves one place: the newest.
                 let again: Vec<OrderId> = self.rows.iter().filter(|r| r.kind == Kind::Named).map(|r| r.id).collect();
                 self.rows.retain(|r| r.kind != Kind::Segment && !(r.kind == Kind::Ghost && again.contains(&r.id)));
@@ -622,6 +633,30 @@ impl NaiveEngine {
             self.shown[side as usize] = Some(price);
             self.forget_segments(side, price);
         }
+        self.display(side, price, qty, out);
+    }
+
+    /// A level of a feed that shows all of them.
+    fn level(&mut self, side: Side, price: Ticks, qty: Lots, out: &mut Vec<Event>) {
+        if qty.0 < 0 {
+            return out.push(Event::Anomaly(Anomaly::BadSize));
+        }
+        if !price.in_range() {
+            return out.push(Event::Anomaly(Anomaly::BadPrice));
+        }
+        self.levels = true;
+        if qty.0 > 0 {
+            return self.display(side, price, qty, out);
+        }
+        let at_level = |r: &Row| r.side == side && r.price == price;
+        self.rows.retain(|r| !(at_level(r) && r.kind == Kind::Segment));
+        for row in self.rows.iter_mut().filter(|r| at_level(r)) {
+            row.seen = true;
+        }
+    }
+
+    /// The size at a price becomes what the feed shows.
+    fn display(&mut self, side: Side, price: Ticks, qty: Lots, out: &mut Vec<Event>) {
         let at_level = |r: &Row| r.side == side && r.price == price;
         let segment_here = |r: &Row| at_level(r) && r.kind == Kind::Segment;
         let total: i64 = self.rows.iter().filter(|r| segment_here(r)).map(|r| r.qty).sum();

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,13 +14,14 @@ from hypothesis import strategies as st
 from cift.data.catalog import Catalog
 from cift.data.columns import RawColumns
 from cift.data.demo import generate
-from cift.data.doctor import KINDS, check
-from cift.data.doctor.books import SET, LevelBook, bar_faults
+from cift.data.doctor import KINDS, check, repair
+from cift.data.doctor.books import LevelBook, bar_faults
 from cift.domain.instrument import Instrument
 from cift.domain.schemas import ACTION_CODES, LAST, NO_TIME_NS, SIDE_CODES, SNAPSHOT
 from tests.data.doctor.clean import SECOND_NS, START_NS, clean, examine, found
-from tests.data.market import MONDAY_NS, SYMBOL, QuickDisk
+from tests.data.market import ABC, MONDAY_NS, SYMBOL, QuickDisk
 
+SET = ACTION_CODES["set"]
 NAN, INF = float("nan"), float("inf")
 ROW = 700
 HOUR_NS = 3_600 * SECOND_NS
@@ -537,6 +539,69 @@ def bars(rows: int = 20) -> RawColumns:
         "high": prices.max(axis=1).astype(float),
         "vwap": prices.mean(axis=1),
     }
+
+
+def test_levels_of_a_catalog_are_looked_at(tmp_path):
+    rows = [(SET, "bid", 90.0 + n % 5, float(n % 4 + 1)) for n in range(40)] + [
+        (SET, "ask", 101.0 + n % 7, 2.0) for n in range(60)
+    ]
+    columns: RawColumns = {
+        **levels(*rows),
+        "ts_event": START_NS + np.arange(100) * SECOND_NS,
+        "ts_recv": START_NS + np.arange(100) * SECOND_NS + 5,
+        "venue_seq": np.arange(100),
+    }
+    catalog = Catalog(tmp_path, disk=QuickDisk())
+    catalog.write("mbp", SYMBOL, columns, ABC)
+    assert check(catalog).findings == []
+    columns["size"][50] = 0.0  # of the ask 104, which is not there yet
+    columns["price"][50] = 104.0 + 40
+    columns["side"][60], columns["price"][60] = SIDE_CODES["bid"], 103.0
+    columns["price"][[90, 91]] = [101.0, 150.0]
+    catalog.write("mbp", SYMBOL, columns, ABC)
+    found_by = {each.kind: [example.row for example in each.examples] for each in check(catalog, examples=100).findings}
+    assert found_by == {"unknown_level": [50], "crossed_book": list(range(60, 100))}
+
+
+def test_bars_of_a_catalog_and_of_a_file_are_looked_at_and_mended(tmp_path):
+    catalog = Catalog(tmp_path / "one", disk=QuickDisk())
+    generate(catalog, "DEMO.SIM", "2026-01-05", 30_000, seed=2, schemas=["trades"])
+    for spec in ("1m", "tick-50"):
+        catalog.write("bars", "DEMO.SIM", catalog.ticks("DEMO.SIM").bars(spec), spec=spec)
+    assert check(catalog).findings == []
+    assert {part.schema for part in check(catalog, schema="bars").parts} == {"bars/spec=1m", "bars/spec=tick-50"}
+    (path,) = catalog.path.glob("bars/spec=1m/*/*/*.parquet")
+    assert [part.schema for part in check(path).parts] == ["bars/spec=1m"]
+    done = repair(catalog, tmp_path / "two")
+    assert dict(done.counts) == {}
+    assert Catalog(tmp_path / "two").content_hash("DEMO.SIM") == catalog.content_hash("DEMO.SIM")
+    assert catalog.consolidate().partitions == 0
+    later = catalog.bars("DEMO.SIM", "1m").tail(1).with_columns(pl.col("ts_open", "ts_event") + pl.duration(hours=1))
+    assert catalog.append("bars", "DEMO.SIM", later, spec="1m").rows_written == 1
+    assert catalog.delete("DEMO.SIM", "2026-01-05T09:00", "2026-01-05T11:00") == 3
+
+    frame = Catalog(tmp_path / "two").bars("DEMO.SIM", "1m")
+    row = pl.int_range(pl.len())
+    bad = frame.with_columns(
+        high=pl.when(row == 3).then(1.0).otherwise("high"),
+        open=pl.when(row == 5).then(pl.col("high") + 0.1).otherwise("open"),
+        ts_open=pl.when(row == 9).then(pl.col("ts_open") - pl.duration(minutes=1)).otherwise("ts_open"),
+        volume=pl.when(row == 11).then(-1.0).otherwise("volume"),
+    )
+    bad.write_parquet(tmp_path / "bars.parquet")
+    steps = {"tick_size": "0.01", "lot_size": 1}
+    told = {
+        each.kind: [example.row for example in each.examples] for each in check(tmp_path / "bars.parquet", **steps).findings
+    }
+    assert told == {"high_below_low": [3], "open_outside": [5], "overlap": [9], "negative_size": [11]}
+    mended = repair(tmp_path / "bars.parquet", **steps)
+    assert sorted(mended.repairs.select("row", "kind").rows()) == [
+        (3, "high_below_low"),
+        (5, "open_outside"),
+        (11, "negative_size"),
+    ]
+    assert check(mended.path, **steps).counts == {"overlap": 1}
+    assert dict(repair(mended.path, **steps).counts) == {}
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::{Shared, half_ticks};
-use crate::book::PriceLevel;
+use crate::book::{PriceLevel, RestingOrder};
 use crate::instrument::Instrument;
 use crate::python::side::side_of;
-use crate::types::{Family, Lots, Side, Ticks};
+use crate::types::{Family, Lots, OrderId, Side, Ticks};
 
 /// The book of one instrument as it arrived, without the strategy's own orders.
 #[pyclass(module = "cift._sim", frozen)]
@@ -81,7 +81,7 @@ impl Book {
         self.both(py, |bid, ask| self.instrument.tick.value(ask.0.0 - bid.0.0))
     }
 
-    /// The levels of a side, best first: a list of (price, size, orders).
+    /// The levels of a side, best first: a list of (price, size, orders). Where the feed names no orders, they count as one.
     #[pyo3(signature = (side, most=10))]
     fn depth(&self, py: Python<'_>, side: &Bound<'_, PyAny>, most: usize) -> PyResult<Vec<LevelRow>> {
         let side = side_of(side)?;
@@ -97,7 +97,8 @@ impl Book {
         let lot = self.instrument.lot;
         self.shared.with(py, |desk| {
             let Some(book) = desk.markets[self.at as usize].book() else { return Ok(Vec::new()) };
-            let orders = book.queue(side, Ticks(ticks)).filter(|order| order.family == Family::Record);
+            let is_named = |order: &RestingOrder| order.family == Family::Record && order.id != OrderId(0);
+            let orders = book.queue(side, Ticks(ticks)).filter(is_named);
             Ok(orders.map(|order| (order.id.0, lot.value(order.qty.0))).collect())
         })
     }

@@ -1,0 +1,168 @@
+"""Bars in the catalog: one dataset for each spec, the same frames out as in, and nothing impossible stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from cift.data.catalog import Catalog
+from cift.errors import CorruptData, DataError, InvalidParameter, NoData, OffLotSize, TimeOrder, UnknownSymbol
+from tests.data.market import ABC, DAY_NS, HOUR_NS, MONDAY_NS, SYMBOL, QuickDisk, make
+
+MINUTE_NS = 60 * 10**9
+TIME = pl.Datetime("ns", "UTC")
+
+
+def bars(rows: int, start_ns: int = MONDAY_NS, length_ns: int = MINUTE_NS, seed: int = 0) -> pl.DataFrame:
+    """Bars that follow each other, some without a mean price or a count."""
+    rng = np.random.default_rng(seed)
+    cents = np.sort(rng.integers(9_900, 10_100, (4, rows)), axis=0)
+    inner = rng.permuted(cents[1:3], axis=0)
+    opened = start_ns + length_ns * np.arange(rows)
+    return pl.DataFrame(
+        {
+            "ts_open": opened,
+            "ts_event": opened + length_ns,
+            "open": inner[0] / 100,
+            "high": cents[3] / 100,
+            "low": cents[0] / 100,
+            "close": inner[1] / 100,
+            "volume": rng.integers(0, 900, rows).astype(float),
+            "count": pl.Series([None if n % 7 == 3 else n for n in range(rows)], dtype=pl.Int64),
+            "vwap": pl.Series([None if n % 5 == 2 else float(inner[0][n]) / 100 for n in range(rows)], dtype=pl.Float64),
+        }
+    ).with_columns(pl.col("ts_open", "ts_event").cast(TIME))
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    return Catalog(tmp_path / "catalog", disk=QuickDisk())
+
+
+def test_bars_come_out_as_they_went_in_and_each_spec_stands_apart(catalog):
+    minutes, hours = bars(3_000), bars(60, length_ns=HOUR_NS, seed=1)
+    assert catalog.write("bars", SYMBOL, minutes, ABC, spec="60s").rows_written == 3_000
+    catalog.write("bars", SYMBOL, hours, spec="1h")
+    assert_frame_equal(catalog.bars(SYMBOL, "1m"), minutes)
+    assert_frame_equal(catalog.bars(SYMBOL, "60m"), hours)
+    day = catalog.bars(SYMBOL, "1m", "2026-01-06")
+    assert_frame_equal(day, minutes.filter(pl.col("ts_event").dt.date() == pl.date(2026, 1, 6)))
+    assert catalog.ls().group_by("schema", "spec").len().sort("spec").rows() == [("bars", "1h", 3), ("bars", "1m", 3)]
+    assert set(catalog.describe(SYMBOL)["schemas"]) == {"bars/spec=1h", "bars/spec=1m"}
+    assert catalog.describe(SYMBOL)["schemas"]["bars/spec=1m"]["rows"] == 3_000
+    assert catalog.verify() == 6
+    assert catalog.symbols() == [SYMBOL]
+
+
+def test_any_reader_of_hive_folders_reads_them(catalog):
+    catalog.write("bars", SYMBOL, bars(10), ABC, spec="1m")
+    (file,) = catalog.path.glob("bars/spec=1m/symbol=ABC.SIM/date=2026-01-05/*.parquet")
+    assert pl.read_parquet(file)["close"].to_list() == bars(10)["close"].to_list()
+
+
+def test_sql_knows_them_by_spec(catalog):
+    catalog.write("bars", SYMBOL, bars(100), ABC, spec="1m")
+    catalog.write("bars", SYMBOL, bars(5, length_ns=HOUR_NS), spec="1h")
+    catalog.write("trades", SYMBOL, make("trades", 10))
+    found = catalog.sql("select spec, count(*) as bars from bars where symbol = ? group by spec order by spec", [SYMBOL])
+    assert found.rows() == [("1h", 5), ("1m", 100)]
+
+
+def test_a_day_that_is_written_again_is_replaced(catalog):
+    catalog.write("bars", SYMBOL, bars(100), ABC, spec="1m")
+    catalog.write("bars", SYMBOL, bars(40, seed=2), spec="1m")
+    assert_frame_equal(catalog.bars(SYMBOL, "1m"), bars(40, seed=2))
+    assert catalog.delete(SYMBOL) == 1
+    with pytest.raises(UnknownSymbol):
+        catalog.bars(SYMBOL, "1m")
+
+
+def test_bars_made_of_records_are_stored_as_they_are(catalog):
+    columns = make("trades", 5_000, gap_ns=10**9)
+    catalog.write("trades", SYMBOL, columns, ABC)
+    made = catalog.ticks(SYMBOL).bars("1m")
+    catalog.write("bars", SYMBOL, made, spec="1m")
+    assert_frame_equal(catalog.bars(SYMBOL, "1m"), made)
+
+
+def test_what_is_not_stored_says_what_is(catalog):
+    catalog.write("bars", SYMBOL, bars(10), ABC, spec="1m")
+    with pytest.raises(NoData, match=r"no stored bars of 5m, but of 1m$"):
+        catalog.bars(SYMBOL, "5m")
+    with pytest.raises(NoData, match="no bars/spec=1m from 2027"):
+        catalog.bars(SYMBOL, "1m", "2027-01-01")
+    with pytest.raises(UnknownSymbol, match=r"did you mean ABC\.SIM"):
+        catalog.bars("ABC.SIN", "1m")
+    catalog.write("trades", "XYZ.SIM", make("trades", 10), type(ABC)("XYZ.SIM", tick_size="0.01", lot_size=1))
+    with pytest.raises(NoData, match=r"`ticks\(\.\.\.\)\.bars\(spec\)` makes them"):
+        catalog.bars("XYZ.SIM", "1m")
+    with pytest.raises(InvalidParameter, match="pass spec="):
+        catalog.write("bars", SYMBOL, bars(10))
+    with pytest.raises(InvalidParameter, match="spec= is for bars, not for trades"):
+        catalog.write("trades", SYMBOL, make("trades", 10), spec="1m")
+    with pytest.raises(InvalidParameter, match="bars of 'tock-5' are not known"):
+        catalog.write("bars", SYMBOL, bars(10), spec="tock-5")
+
+
+def wrong(column: str, value: object) -> pl.DataFrame:
+    """Ten bars, the sixth of which has another value in one column."""
+    frame = bars(10)
+    return frame.with_columns(
+        pl.when(pl.int_range(pl.len()) == 5).then(pl.lit(value).cast(frame.schema[column])).otherwise(column).alias(column)
+    )
+
+
+@pytest.mark.parametrize(
+    ("frame", "kind", "told"),
+    [
+        (wrong("high", 1.0), DataError, "row 5: the high is below the low"),
+        (wrong("open", 90.0), DataError, "open or close lies outside"),
+        (wrong("close", 150.0), DataError, "open or close lies outside"),
+        (wrong("close", float("nan")), DataError, "close is not a number"),
+        (wrong("open", float("inf")), DataError, "open is infinite"),
+        (wrong("low", -1.0), DataError, "low is negative"),
+        (wrong("low", 0.0), DataError, "low is zero"),
+        (wrong("volume", -3.0), DataError, "volume is negative"),
+        (wrong("count", -3), DataError, "count is negative"),
+        (wrong("vwap", 400.0), DataError, "vwap lies outside low and high"),
+        (wrong("volume", 0.5), OffLotSize, "volume 0.5 is not a whole number of lots"),
+        (wrong("ts_open", MONDAY_NS + DAY_NS), DataError, "it ends before it begins"),
+        (wrong("ts_open", 0), DataError, "ts_open is before 1980"),
+        (wrong("ts_event", MONDAY_NS), TimeOrder, "goes back in time"),
+    ],
+)
+def test_a_bar_that_cannot_be_is_refused_with_its_row(catalog, frame, kind, told):
+    with pytest.raises(kind, match=told):
+        catalog.write("bars", SYMBOL, frame, ABC, spec="1m")
+    assert catalog.symbols() == []
+
+
+def test_an_impossible_bar_may_be_set_aside(catalog):
+    report = catalog.write("bars", SYMBOL, wrong("high", 1.0), ABC, spec="1m", policies={"bad_bar": "quarantine"})
+    assert (report.rows_read, report.rows_written, report.counts["bad_bar"]) == (10, 9, 1)
+    assert report.quarantined["row"].to_list() == [5]
+
+
+def test_prices_between_ticks_are_counted(catalog):
+    frame = bars(10).with_columns(open="low", close="low", low=pl.col("low") - 0.005, vwap=pl.lit(None, pl.Float64))
+    assert catalog.write("bars", SYMBOL, frame, ABC, spec="1m").counts["off_grid_prints"] == 10
+
+
+def test_a_flipped_bit_is_seen(catalog):
+    catalog.write("bars", SYMBOL, bars(1_000), ABC, spec="1m")
+    (file,) = catalog.path.glob("bars/spec=1m/symbol=*/date=2026-01-05/*.parquet")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 3] ^= 8
+    file.write_bytes(data)
+    with pytest.raises(CorruptData):
+        catalog.bars(SYMBOL, "1m")
+
+
+def test_bars_are_no_view_to_run(catalog):
+    catalog.write("bars", SYMBOL, bars(10), ABC, spec="1m")
+    with pytest.raises(NoData, match=r"ABC\.SIM is stored as bars only"):
+        catalog.ticks(SYMBOL)

@@ -156,6 +156,7 @@ def examined(origin: Origin, *, quotes: Origin | None = None, passed: set[str] |
         passed=passed or (),
         own_sequence=origin.own_sequence,
         quotes=None if quotes is None else quotes.batches(),
+        interval=origin.interval,
         name=origin.name,
         examples=examples,
     )

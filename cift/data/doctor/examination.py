@@ -18,6 +18,7 @@ from cift.data.doctor.pace import PaceRules
 from cift.data.doctor.prices import PriceRules, price_of
 from cift.data.doctor.series import PriceSeries
 from cift.data.doctor.stamps import SkewRules, StampRules
+from cift.data.reading import Interval
 from cift.domain.calendar import ALWAYS_OPEN
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument
@@ -65,6 +66,7 @@ class Examination:
         passed: kinds that are as they should be here.
         own_sequence: the source states our own count of rows.
         quotes: batches of the quotes that prints are compared with, in time order.
+        interval: the time that was asked for.
         name: what findings call the schema.
         examples: how many rows of a kind are shown in full.
         every_row: keep the place of each row found.
@@ -79,6 +81,7 @@ class Examination:
         passed: Collection[str] = (),
         own_sequence: bool = False,
         quotes: Iterator[Batch] | None = None,
+        interval: Interval | None = None,
         name: str | None = None,
         examples: int = 5,
         every_row: bool = False,
@@ -88,7 +91,7 @@ class Examination:
         self._stamps, self._skew = StampRules(book), SkewRules(book)
         self._numbers = NumberRules(book, instrument, passed)
         self._prices = PriceRules(book, None if instrument is None else float(instrument.tick_size))
-        self._pace = PaceRules(book, ALWAYS_OPEN if instrument is None else instrument.calendar)
+        self._pace = PaceRules(book, ALWAYS_OPEN if instrument is None else instrument.calendar, interval)
         self._repeats, self._sequence = RepeatRules(book), SequenceRules(book, own=own_sequence)
         self._orders = OrderRules(book, instrument) if schema == "mbo" and instrument is not None else None
         self._levels = LevelBook() if schema == "mbp" else None

@@ -15,8 +15,10 @@ import numpy as np
 
 from cift.data.columns import Array
 from cift.data.doctor.casebook import Batch, Casebook
+from cift.data.reading import Interval
 from cift.data.screen import BURST_RATIO, SECOND_NS
 from cift.data.times import DAY_NS, iso
+from cift.data.upkeep import ALWAYS
 from cift.domain.calendar import ALWAYS_OPEN, sessions
 from cift.domain.schemas import SNAPSHOT
 from cift.errors import MissingExtra
@@ -63,10 +65,16 @@ class Counts:
 
 
 class PaceRules:
-    """Counts rows by second and minute, and notes the long gaps between them."""
+    """Counts rows by second and minute, and notes the long gaps between them.
 
-    def __init__(self, book: Casebook, calendar: str) -> None:
+    Args:
+        calendar: whose sessions should be there.
+        interval: the time that was asked for; None: from the session of the first row to that of the last.
+    """
+
+    def __init__(self, book: Casebook, calendar: str, interval: Interval | None = None) -> None:
         self._book, self._calendar = book, calendar
+        self._from_ns, self._until_ns = interval or ALWAYS
         self._seconds, self._minutes = Counts(SECOND_NS), Counts(MINUTE_NS)
         self._lively_minutes = Counts(MINUTE_NS)
         """Without the rows of snapshots, which say nothing of how often rows come."""
@@ -175,9 +183,12 @@ class PaceRules:
         assert self._first is not None
         assert self._last_ns is not None
         first_ns, source, row = self._first
-        opens, closes = self._sessions(min(first_ns, self._gaps[0][0] if self._gaps else first_ns), self._last_ns + 1)
+        asked_from = first_ns if self._from_ns == ALWAYS[0] else self._from_ns
+        asked_until = self._last_ns + 1 if self._until_ns == ALWAYS[1] else self._until_ns
+        opens, closes = self._sessions(min(first_ns, asked_from), max(self._last_ns + 1, asked_until))
         if opens is None or closes is None:
             return
+        opens, closes = np.maximum(opens, self._from_ns), np.minimum(closes, self._until_ns)
         last = (self._last_ns, 2**63 - 1, *self._end)
         gaps = [(-(2**63), first_ns, source, row), *self._gaps, last]
         starts, ends = [gap[0] for gap in gaps], [gap[1] for gap in gaps]

@@ -20,6 +20,7 @@ from cift.data.doctor.casebook import Batch
 from cift.data.frames import DEFAULT_SYMBOL, GRID_DECIMALS_MAX, conform, raw_columns, read_frame
 from cift.data.importers.tables import CsvFile, ParquetFile, Source, Times
 from cift.data.manifest import PRIVATE_FOLDER, decode_symbol
+from cift.data.reading import Interval
 from cift.data.screen import off_grid
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument
@@ -28,7 +29,6 @@ from cift.errors import CatalogError, CiftError, CorruptData, DataError, Invalid
 
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
-    from cift.data.reading import Interval
 
 ON_GRID_SHARE = 0.999
 """A step is inferred from prices where all but one in a thousand lie on it: the others are then findings."""
@@ -64,6 +64,7 @@ class Origin:
         grid_inferred: the grid is a guess from the prices.
         folder: of the catalog that they are stored in; None: of a file or frame.
         name: what findings call the schema; of bars with the spec. None: the schema.
+        interval: the time that was asked for, ns since the epoch; None: all there is.
     """
 
     symbol: str
@@ -75,6 +76,7 @@ class Origin:
     grid_inferred: bool = False
     folder: Path | None = None
     name: str | None = None
+    interval: Interval | None = None
 
     def batches(self) -> Iterator[Batch]:
         """The rows alone."""
@@ -108,7 +110,10 @@ def of_catalog(
             if days and schema in (None, dataset, dataset.partition("/")[0]):
                 reader = _CatalogRows(catalog, dataset, name, tuple(days), interval)
                 kind = check_schema(dataset.partition("/")[0])
-                origins.append(Origin(name, kind, reader.read, instruments.get(name), folder=catalog.path, name=dataset))
+                origin = Origin(
+                    name, kind, reader.read, instruments.get(name), folder=catalog.path, name=dataset, interval=interval
+                )
+                origins.append(origin)
     return origins
 
 

@@ -333,6 +333,21 @@ def test_what_sessions_lack_is_found():
     }  # fmt: skip
 
 
+def test_what_was_asked_for_should_be_there(tmp_path):
+    catalog = Catalog(tmp_path, disk=QuickDisk())
+    catalog.write("trades", SYMBOL, paced(*((OPEN_NS + day * DAY_NS, CLOSE_NS + day * DAY_NS) for day in (1, 2))), NEW_YORK)
+
+    def told(start, end=None):
+        return {each.kind: each.count for each in check(catalog, SYMBOL, start, end).findings}
+
+    assert told(None) == told("2026-01-06") == {}
+    # A part of a session neither begins late nor ends early.
+    assert told("2026-01-06T16:00", "2026-01-06T18:00") == {}
+    # Monday, Thursday and Friday are sessions that were asked for.
+    assert told("2026-01-05", "2026-01-10") == {"missing_session": 3}
+    assert told("2026-01-07", "2026-01-09") == {"missing_session": 1}
+
+
 def test_rows_outside_of_sessions_are_counted():
     before = 20 * 60 * SECOND_NS
     columns = paced((OPEN_NS - before, CLOSE_NS + 2 * 60 * SECOND_NS))

@@ -24,7 +24,16 @@ from cift.data.reading import Interval, PartitionReader, selected_rows
 from cift.data.report import ImportReport, Tally
 from cift.data.storage import Disk, Staging, locked
 from cift.data.times import DAY_NS, Session, TimeLike, iso, session_intervals, time_ns, time_range
-from cift.data.upkeep import ALWAYS, Consolidated, check_unchanged, is_scattered, rewrite, unnamed_files, with_first
+from cift.data.upkeep import (
+    ALWAYS,
+    Consolidated,
+    check_unchanged,
+    consolidated,
+    damaged_files,
+    delete_rows,
+    unnamed_files,
+    with_first,
+)
 from cift.data.view import Ticks, common_calendar
 from cift.data.writing import PartitionWriter
 from cift.domain.bar_spec import BarSpec
@@ -261,42 +270,10 @@ class Catalog:
             UnknownSymbol: where the catalog holds no rows of it.
             CorruptData: a day that the period cuts is not what was written. Days are removed whole without being read.
         """
-        datasets = self._held(symbol)
+        self._held(symbol)
         start_ns, end_ns = time_range(start, end)
-        first, stop = FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns
-        whole: list[tuple[str, str]] = []
-        cut: list[PartitionReader] = []
-        with self.writer() as writer:
-            for dataset in datasets:
-                for date in self._layout.dates(dataset, symbol):
-                    day_ns, _ = time_ns(date, "date")
-                    if day_ns + DAY_NS <= first or day_ns >= stop:
-                        continue
-                    if first <= day_ns and day_ns + DAY_NS <= stop:
-                        whole.append((dataset, date))
-                        continue
-                    reader = self.reader(dataset, symbol, date)
-                    gone = rewrite(writer, reader, ((FIRST_NS, first), (stop, END_NS)))
-                    if gone == reader.manifest.rows:
-                        whole.append((dataset, date))
-                    elif gone:
-                        cut.append(reader)
-            if cut:
-                self.commit(writer, [], cut)
-        with locked(self._layout.lock):
-            for dataset, date in whole:
-                self._remove(dataset, symbol, date)
-        return len(whole) + len(cut)
-
-    def _remove(self, dataset: str, symbol: str, date: str) -> None:
-        place = self._layout.manifest(dataset, symbol, date)
-        # Without its manifest the partition is gone; its file is then only space to free.
-        self._disk.remove(place)
-        self._disk.sync_folder(place.parent)
-        folder = self._layout.partition(dataset, symbol, date)
-        for file in folder.glob("*.parquet"):
-            self._disk.remove(file)
-        folder.rmdir()
+        period = FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns
+        return delete_rows(self, self._layout, self._disk, symbol, period)
 
     def consolidate(self, symbol: str | None = None) -> Consolidated:
         """Writes partitions that have more row groups than they need anew, and removes what killed writers left.
@@ -310,26 +287,7 @@ class Catalog:
         """
         if symbol is not None:
             self._held(symbol)
-        scattered = [
-            reader
-            for reader in self._all_readers()
-            if symbol in (None, reader.manifest.symbol) and is_scattered(reader.manifest)
-        ]
-        written: list[Manifest] = []
-        for reader in scattered:
-            with self.writer() as writer:
-                rewrite(writer, reader)
-                written += self.commit(writer, [], [reader])
-        removed = self.sweep()
-        return Consolidated(
-            partitions=len(scattered),
-            row_groups_before=sum(len(reader.manifest.row_groups) for reader in scattered),
-            row_groups_after=sum(len(manifest.row_groups) for manifest in written),
-            bytes_before=sum(reader.manifest.file_bytes for reader in scattered),
-            bytes_after=sum(manifest.file_bytes for manifest in written),
-            removed=tuple(removed),
-            foreign=tuple(unnamed_files(self._layout)[1]),
-        )
+        return consolidated(self, self._layout, [*self._all_readers()] if symbol is None else self.partitions(symbol))
 
     # ------------------------------------------------------------------ what there is
 
@@ -418,21 +376,7 @@ class Catalog:
         Returns:
             The number of partitions, and what is wrong with those that are not what was written.
         """
-        damages: list[CorruptData | CatalogError] = []
-        try:
-            self.instruments()
-        except CorruptData as error:
-            damages.append(error)
-        count = 0
-        for dataset in self._layout.datasets():
-            for symbol in self._layout.symbols(dataset):
-                for date in self._layout.dates(dataset, symbol):
-                    count += 1
-                    try:
-                        self.reader(dataset, symbol, date).verify()
-                    except (CorruptData, CatalogError) as error:
-                        damages.append(error)
-        return count, damages
+        return damaged_files(self, self._layout)
 
     def content_hash(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> dict[str, str]:
         """The hash of the values of a symbol's rows between two times, schema by schema (`bars/spec=1m` for bars).

@@ -6,14 +6,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cift.data.columns import RawColumns
 from cift.data.manifest import Layout, Manifest
 from cift.data.reading import Interval, PartitionReader
+from cift.data.storage import Disk, locked
+from cift.data.times import DAY_NS, time_ns
 from cift.data.writing import ROWS_PER_GROUP, PartitionWriter
 from cift.domain.schemas import SCHEMAS
 from cift.errors import CatalogError, CorruptData
+
+if TYPE_CHECKING:
+    from cift.data.catalog import Catalog
 
 OWN_FILE = re.compile(r"part-[0-9a-f]{16}\.parquet")
 """Names that the catalog gives to its files; one of these that no manifest names was left by a killed writer."""
@@ -52,6 +57,84 @@ class Consolidated:
         ]
         lines += [f"not of this catalog, let be: {path}" for path in self.foreign]
         return "\n".join(lines)
+
+
+def delete_rows(catalog: Catalog, layout: Layout, disk: Disk, symbol: str, period: Interval) -> int:
+    """Removes the rows of a symbol in a period, see `Catalog.delete`; how many partitions were removed or cut."""
+    first, stop = period
+    whole: list[tuple[str, str]] = []
+    cut: list[PartitionReader] = []
+    with catalog.writer() as writer:
+        for dataset in catalog.datasets(symbol):
+            for date in layout.dates(dataset, symbol):
+                day_ns, _ = time_ns(date, "date")
+                if day_ns + DAY_NS <= first or day_ns >= stop:
+                    continue
+                if first <= day_ns and day_ns + DAY_NS <= stop:
+                    whole.append((dataset, date))
+                    continue
+                reader = catalog.reader(dataset, symbol, date)
+                gone = rewrite(writer, reader, ((ALWAYS[0], first), (stop, ALWAYS[1])))
+                if gone == reader.manifest.rows:
+                    whole.append((dataset, date))
+                elif gone:
+                    cut.append(reader)
+        if cut:
+            catalog.commit(writer, [], cut)
+    with locked(layout.lock):
+        for dataset, date in whole:
+            _remove(layout, disk, dataset, symbol, date)
+    return len(whole) + len(cut)
+
+
+def _remove(layout: Layout, disk: Disk, dataset: str, symbol: str, date: str) -> None:
+    place = layout.manifest(dataset, symbol, date)
+    # Without its manifest the partition is gone; its file is then only space to free.
+    disk.remove(place)
+    disk.sync_folder(place.parent)
+    folder = layout.partition(dataset, symbol, date)
+    for file in folder.glob("*.parquet"):
+        disk.remove(file)
+    folder.rmdir()
+
+
+def consolidated(catalog: Catalog, layout: Layout, readers: Sequence[PartitionReader]) -> Consolidated:
+    """Writes those partitions anew that have more row groups than they need, and sweeps; see `Catalog.consolidate`."""
+    scattered = [reader for reader in readers if is_scattered(reader.manifest)]
+    written: list[Manifest] = []
+    for reader in scattered:
+        with catalog.writer() as writer:
+            rewrite(writer, reader)
+            written += catalog.commit(writer, [], [reader])
+    removed = catalog.sweep()
+    return Consolidated(
+        partitions=len(scattered),
+        row_groups_before=sum(len(reader.manifest.row_groups) for reader in scattered),
+        row_groups_after=sum(len(manifest.row_groups) for manifest in written),
+        bytes_before=sum(reader.manifest.file_bytes for reader in scattered),
+        bytes_after=sum(manifest.file_bytes for manifest in written),
+        removed=tuple(removed),
+        foreign=tuple(unnamed_files(layout)[1]),
+    )
+
+
+def damaged_files(catalog: Catalog, layout: Layout) -> tuple[int, list[CorruptData | CatalogError]]:
+    """How many partitions there are, and what is wrong with those that are not what was written; see `Catalog.damages`."""
+    damages: list[CorruptData | CatalogError] = []
+    try:
+        catalog.instruments()
+    except CorruptData as error:
+        damages.append(error)
+    count = 0
+    for dataset in layout.datasets():
+        for symbol in layout.symbols(dataset):
+            for date in layout.dates(dataset, symbol):
+                count += 1
+                try:
+                    catalog.reader(dataset, symbol, date).verify()
+                except (CorruptData, CatalogError) as error:
+                    damages.append(error)
+    return count, damages
 
 
 def is_scattered(manifest: Manifest) -> bool:

@@ -270,17 +270,22 @@ class Casebook:
         self._mark(kind, ts_event, values)
 
     def _mark(self, kind: str, ts_event: Array, values: Array | None) -> None:
-        marks = self.marks.setdefault(kind, {})
         buckets, at, counts = np.unique(ts_event // self.mark_width_ns, return_index=True, return_counts=True)
+        while len(buckets) > MARK_BUCKETS:
+            self._widen()
+            buckets, at, counts = np.unique(ts_event // self.mark_width_ns, return_index=True, return_counts=True)
+        marks = self.marks.setdefault(kind, {})
         for bucket, index, count in zip(buckets.tolist(), at.tolist(), counts.tolist(), strict=True):
             value = float("nan") if values is None else float(values[index])
             before = marks.get(bucket)
             marks[bucket] = (int(ts_event[index]), value, count) if before is None else (*before[:2], before[2] + count)
-        while len(marks) > MARK_BUCKETS:
-            self.mark_width_ns *= 2
-            for name in self.marks:
-                self.marks[name] = _wider(self.marks[name], self.mark_width_ns)
-            marks = self.marks[kind]
+        while len(self.marks[kind]) > MARK_BUCKETS:
+            self._widen()
+
+    def _widen(self) -> None:
+        self.mark_width_ns *= 2
+        for name in self.marks:
+            self.marks[name] = _wider(self.marks[name], self.mark_width_ns)
 
 
 def _wider(marks: Mapping[int, tuple[int, float, int]], width_ns: int) -> dict[int, tuple[int, float, int]]:

@@ -32,13 +32,17 @@ LABELS_WIDTH = 118
 WIDTH = 690
 LANE_HEIGHT = 17
 BUCKETS = 350
+CIRCLES_MAX = 100
+"""Kinds with more marks than this would hide the price, and have their lane alone."""
 EXAMPLES_SHOWN = 3
 MOST_PICTURES = 8
 CAPTION = (
-    "Price: the last of each moment, with its lowest and highest in pale grey; a circle is a finding, and one at the edge lies "
-    "beyond it. Shaded: times without rows. Delay from ts_event to ts_recv: the least of each moment in blue, the median in grey."
+    "Price: the last of each moment, with its lowest and highest in pale grey; a circle is a finding of a kind with few, and one at "
+    "the edge lies beyond it. Shaded: times without rows. Delay from ts_event to ts_recv: the least of each moment in blue, the "
+    "median in grey."
 )
 _STYLE = """
+.chart { margin-top: 16px }
 .error, .warning, .info { color: #fff; padding: 1px 7px; border-radius: 8px; font-size: 11.5px }
 .error { background: #b5413a } .warning { background: #b3611a } .info { background: #1d4f91 }
 .found td { white-space: normal; vertical-align: top; text-align: left; overflow-wrap: anywhere }
@@ -179,6 +183,7 @@ def _shades(spans: pl.DataFrame) -> Any:
 
 def _price_panel(prices: pl.DataFrame, marks: pl.DataFrame, spans: pl.DataFrame) -> Any:
     import altair as alt
+    import polars as pl
 
     frame = _at(prices, "low", "high", "last")
     # What lies far off would press the rest into a line: the axis holds what is usual, and the marks beyond stand at its edge.
@@ -189,11 +194,12 @@ def _price_panel(prices: pl.DataFrame, marks: pl.DataFrame, spans: pl.DataFrame)
     layers = [_shades(spans)] if spans.height else []
     layers += [
         alt.Chart(frame)
-        .mark_area(clip=True, opacity=0.25, color=PALE_COLOUR)
+        .mark_area(clip=True, interpolate="step-after", opacity=0.25, color=PALE_COLOUR)
         .encode(y=_y("low", "price", domain=bounds, clamp=True), y2="high:Q"),
         alt.Chart(frame).mark_line(clip=True, interpolate="step-after", strokeWidth=1, color=LINE_COLOUR).encode(y=y),
     ]
-    dots = _at(marks, "price", "kind", "severity", "count").drop_nulls("price")
+    few = marks.filter(pl.len().over("kind") <= CIRCLES_MAX)
+    dots = _at(few, "price", "kind", "severity", "count").drop_nulls("price")
     if dots.height:
         colour = alt.Color("severity:N", scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())), legend=None)
         layers.append(

@@ -114,11 +114,11 @@ def opened(
             elif catalog.reader(place[1], str(symbol), only).path.name != path.name:
                 catalog, symbol = None, reading.symbol
     if catalog is not None:
-        origins = of_catalog(catalog, symbol, schema, interval, only=only)
+        origins, troubles = of_catalog(catalog, symbol, schema, interval, only=only)
         if not origins:
             what = f" of {schema}" if schema else ""
             raise NoData(f"{catalog.path} holds no rows{what}" + (f" of {symbol}" if symbol else ""))
-        return str(source if isinstance(source, (str, Path)) else catalog.path), origins, []
+        return str(source if isinstance(source, (str, Path)) else catalog.path), origins, troubles
     if start is not None or end is not None:
         raise InvalidParameter("start and end are for catalogs; a file is looked at as a whole")
     given, name = _files_of(source)

@@ -88,18 +88,24 @@ class Origin:
 
 def of_catalog(
     catalog: Catalog, symbol: str | None, schema: str | None, interval: Interval, *, only: str | None = None
-) -> list[Origin]:
+) -> tuple[list[Origin], list[Trouble]]:
     """The stored symbols and schemas, or one of them.
 
     Args:
         interval: times to look at, ns since the epoch.
         only: one day, "2026-01-05".
+    Returns:
+        The series, and what is wrong with the table of instruments.
     Raises:
         UnknownSymbol: where the catalog does not hold the symbol. CatalogError: where there is nothing.
     """
     if schema is not None:
         check_schema(schema.partition("/")[0])
-    instruments = catalog.instruments()
+    instruments, troubles = {}, []
+    try:
+        instruments = catalog.instruments()
+    except CorruptData as error:
+        troubles.append(Trouble("damaged", "instruments.json", str(error)))
     if symbol is not None and symbol not in catalog.symbols():
         catalog.describe(symbol)  # raises, with the nearest name
     names = [symbol] if symbol is not None else catalog.symbols()
@@ -114,7 +120,7 @@ def of_catalog(
                     name, kind, reader.read, instruments.get(name), folder=catalog.path, name=dataset, interval=interval
                 )
                 origins.append(origin)
-    return origins
+    return origins, troubles
 
 
 @dataclass(frozen=True)

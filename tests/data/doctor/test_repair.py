@@ -212,6 +212,20 @@ def test_what_cannot_be_read_is_not_repaired(tmp_path):
         repair(two, tmp_path / "new.parquet")
 
 
+def test_a_damaged_table_of_instruments_is_a_finding(tmp_path):
+    catalog = Catalog(tmp_path / "catalog")
+    catalog.write("trades", SYMBOL, clean("trades", 50), ABC)
+    (catalog.path / "instruments.json").write_text("{}")
+    found = check(catalog)
+    assert [(each.kind, each.examples[0].source) for each in found.findings] == [("damaged", "instruments.json")]
+    assert found.rows == 50
+    with pytest.raises(CorruptData, match="cannot be repaired"):
+        repair(catalog, tmp_path / "new")
+    manifest = next((catalog.path / "_cift").rglob("date=*.json"))
+    manifest.write_text("{}")
+    assert check(catalog).counts == {"damaged": 2}
+
+
 def test_a_kind_that_is_right_here_is_let_be(tmp_path):
     columns = clean("trades", 300)
     columns["price"] *= -1

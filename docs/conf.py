@@ -53,6 +53,7 @@ PUBLIC_MODULES = {
     "cift.indicators": "Indicators, and the decorator that makes one.",
     "cift.data": "Catalogs, frames and importers.",
     "cift.data.demo": "The demo market.",
+    "cift.data.doctor": "The doctor: checks data, and mends a copy.",
     "cift.research.statistics": "The statistics of a run.",
     "cift.research.table": "The table of labels and values.",
     "cift.research.figures": "The figures, from plain arrays.",

@@ -161,6 +161,91 @@ def data_verify(catalog: CatalogPath, as_json: Json = False) -> None:
     raise typer.Exit(FINE if verify(catalog, as_json=as_json) else NOT_SO)
 
 
+@data_app.command("check")
+def data_check(
+    source: Annotated[str, typer.Argument(metavar="PATH|SYMBOL", help="A catalog, a file, a folder of files; or a symbol.")],
+    *,
+    catalog: Annotated[Path | None, typer.Option(metavar="CATALOG", help="Where the symbol is stored.")] = None,
+    symbol: Annotated[
+        str | None, typer.Option(help="Of a catalog: only this one. Of a file: what its rows are called.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="Of a catalog: date or ISO time; alone it is that day.")] = None,
+    end: Annotated[str | None, typer.Option(help="Of a catalog: date or ISO time, excluded.")] = None,
+    schema: Annotated[
+        str | None, typer.Option(help="mbo, mbp, quotes, trades or bars; default: what the columns tell.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="OURS=THEIRS", help="The file's name of a column: bid_price=BID.")
+    ] = None,
+    time_unit: Annotated[str, typer.Option(help="Of times that are numbers: ns, us, ms or s.")] = "ns",
+    timezone: Annotated[str, typer.Option(help="Of times that name no zone.")] = "UTC",
+    date: Annotated[str | None, typer.Option(help="The day, where times are counted from midnight.")] = None,
+    where: Annotated[list[str] | None, typer.Option(metavar="COLUMN=TEXT", help="Rows to look at: EX=N.")] = None,
+    names: Annotated[str | None, typer.Option(metavar="A,B,C", help="The columns of a CSV file without a header.")] = None,
+    delimiter: Annotated[str, typer.Option(help="What stands between two columns of CSV.")] = ",",
+    tick_size: Annotated[str | None, typer.Option(help="Of a file: the finest step of prices; default: a guess.")] = None,
+    lot_size: Annotated[str | None, typer.Option(help="Of a file: the finest step of sizes; default: a guess.")] = None,
+    calendar: Annotated[str | None, typer.Option(help="Of a file: when it trades, such as XNYS; default: 24/7.")] = None,
+    policy: Annotated[
+        list[str] | None, typer.Option(metavar="KIND=pass", help="A kind that is as it should be: negative_price=pass.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report with its picture, one HTML file.")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Write a mended copy; the original is never touched.")] = False,
+    to: Annotated[Path | None, typer.Option("--to", metavar="NEW", help="Where the mended copy goes.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look at data and report all that is wrong with it; exit code 1 at warnings, 2 at errors."""
+    from cift.cli.data import parse_columns, parse_policies, parse_where
+    from cift.cli.doctor import check
+
+    reading: dict[str, Any] = {"symbol": symbol, "start": start, "end": end, "schema": schema, "delimiter": delimiter}
+    reading |= {"columns": parse_columns(column) or None, "time_unit": time_unit, "timezone": timezone, "date": date}
+    reading |= {"where": parse_where(where) or None, "names": None if names is None else names.split(",")}
+    reading |= {"tick_size": tick_size, "lot_size": lot_size, "calendar": calendar, "policies": parse_policies(policy)}
+    raise typer.Exit(check(source, catalog, reading, html=html, repair=repair, to=to, as_json=as_json))
+
+
+@data_app.command("hash")
+def data_hash(
+    catalog: CatalogPath,
+    symbol: Annotated[str, typer.Argument(help="Whose rows.")],
+    start: Annotated[str | None, typer.Option(help="Date or ISO time; alone it is that day.")] = None,
+    end: Annotated[str | None, typer.Option(help="Date or ISO time, excluded.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the hash of the values of any selection, schema by schema: equal rows have equal hashes."""
+    from cift.cli.doctor import content_hash
+
+    content_hash(catalog, symbol, start, end, as_json=as_json)
+
+
+@data_app.command("delete")
+def data_delete(
+    catalog: CatalogPath,
+    symbol: Annotated[str, typer.Argument(help="Whose rows.")],
+    start: Annotated[str | None, typer.Option(help="Date or ISO time; alone it is that day; neither: all.")] = None,
+    end: Annotated[str | None, typer.Option(help="Date or ISO time, excluded.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete the rows of a symbol in a period; days that it cuts are written anew without them."""
+    from cift.cli.doctor import delete
+
+    raise typer.Exit(FINE if delete(catalog, symbol, start, end, yes=yes, as_json=as_json) else NOT_SO)
+
+
+@data_app.command("consolidate")
+def data_consolidate(
+    catalog: CatalogPath,
+    symbol: Annotated[str | None, typer.Option(help="Only this one; default: all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write days of many small row groups anew, remove what killed writers left, and name files that are not the catalog's."""
+    from cift.cli.doctor import consolidate
+
+    consolidate(catalog, symbol, as_json=as_json)
+
+
 @data_app.command("load")
 def data_load(
     catalog: CatalogPath,

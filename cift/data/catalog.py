@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +24,28 @@ from cift.data.reading import Interval, PartitionReader, selected_rows
 from cift.data.report import ImportReport, Tally
 from cift.data.storage import Disk, Staging, locked
 from cift.data.times import DAY_NS, Session, TimeLike, iso, session_intervals, time_ns, time_range
+from cift.data.upkeep import (
+    ALWAYS,
+    Consolidated,
+    check_unchanged,
+    consolidated,
+    damaged_files,
+    delete_rows,
+    unnamed_files,
+    with_first,
+)
 from cift.data.view import Ticks, common_calendar
 from cift.data.writing import PartitionWriter
 from cift.domain.bar_spec import BarSpec
 from cift.domain.chunk import Chunk, SchemaName
 from cift.domain.instrument import Instrument
 from cift.domain.schemas import NO_TIME_NS, STORED_DTYPES, check_schema
-from cift.errors import CatalogError, CorruptData, InvalidParameter, NoData, NotSupported, UnknownSymbol
+from cift.errors import CatalogError, CorruptData, InvalidParameter, NoData, NotSupported, TimeOrder, UnknownSymbol
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from cift.data.doctor import Diagnosis
 
 LEVELS: dict[str, tuple[SchemaName, ...]] = {"L3": ("mbo",), "L2": ("mbp", "trades"), "L1": ("quotes", "trades")}
 """Levels of a view, richest first, and the schemas that make one up."""
@@ -121,6 +134,41 @@ class Catalog:
             CatalogError: the symbol is stored with another instrument.
             NoData: there are no rows.
         """
+        return self._write(schema, symbol, data, instrument, policies, source, spec, append=False)
+
+    def append(
+        self,
+        schema: str,
+        symbol: str,
+        data: Any,
+        instrument: Instrument | None = None,
+        *,
+        policies: Mapping[str, str] | None = None,
+        source: str = "rows",
+        spec: str | BarSpec | None = None,
+    ) -> ImportReport:
+        """Stores rows behind those of the same symbol: what is stored of their first day stays, in front of them.
+
+        Arguments, report and errors are those of `write`. The catalog then holds what one `write` of all rows would have
+        stored, with the same hash; only the screen does not see the old rows beside the new ones.
+
+        Raises:
+            TimeOrder: rows are stored that are later than the first one given.
+        """
+        return self._write(schema, symbol, data, instrument, policies, source, spec, append=True)
+
+    def _write(
+        self,
+        schema: str,
+        symbol: str,
+        data: Any,
+        instrument: Instrument | None,
+        policies: Mapping[str, str] | None,
+        source: str,
+        spec: str | BarSpec | None,
+        *,
+        append: bool,
+    ) -> ImportReport:
         started = time.perf_counter()
         kind = check_schema(schema)
         spec_text = _spec_to_write(kind, spec)
@@ -136,26 +184,51 @@ class Catalog:
                 yield screen.check(batch)
             screen.finish()
 
+        first, rows = with_first(screened())
+        into = dataset_name(kind, spec_text)
+        held = self._held_before(into, symbol, int(first["ts_event"][0])) if append and first is not None else []
         with self.writer() as writer:
-            writer.add(kind, symbol, screened(), spec_text)
-            if not writer.staged:
+            stored = (columns for reader in held for columns in reader.groups((ALWAYS,), every_column=True))
+            writer.add(kind, symbol, chain(stored, rows), spec_text)
+            if first is None:
                 raise NoData(f"no rows of {schema} were given for {symbol}; nothing was written")
-            written = self.commit(writer, [instrument])
-        rows_written = sum(manifest.rows for manifest in written)
+            written = self.commit(writer, [instrument], held)
+        rows_written = sum(manifest.rows for manifest in written) - sum(reader.manifest.rows for reader in held)
         return tally.report(symbol, rows_read, rows_written, time.perf_counter() - started)
 
     def writer(self) -> PartitionWriter:
         """A writer for importers, to be used in a `with` block and finished by `commit`."""
         return PartitionWriter(self._layout, self._disk)
 
-    def commit(self, writer: PartitionWriter, instruments: Sequence[Instrument]) -> list[Manifest]:
-        """Makes what a writer staged visible, together with its instruments.
+    def _held_before(self, dataset: str, symbol: str, first_ns: int) -> list[PartitionReader]:
+        """The day of a time, where it is stored and ends before it.
 
         Raises:
-            CatalogError: a symbol is stored with another instrument.
+            TimeOrder: where something later is stored.
+        """
+        later = [day for day in self.days(dataset, symbol) if time_ns(day, "date")[0] + DAY_NS > first_ns]
+        held = [self.reader(dataset, symbol, day) for day in later]
+        last_ns = max((reader.manifest.last_ns for reader in held), default=first_ns)
+        if last_ns > first_ns:
+            raise TimeOrder(
+                f"{dataset} of {symbol} are stored up to {iso(last_ns)}, and the first row given is of {iso(first_ns)}; append() "
+                "adds behind what is stored, write() replaces the days that it touches"
+            )
+        return held
+
+    def commit(
+        self, writer: PartitionWriter, instruments: Sequence[Instrument], unchanged: Sequence[PartitionReader] = ()
+    ) -> list[Manifest]:
+        """Makes what a writer staged visible, together with its instruments.
+
+        Args:
+            unchanged: partitions that the staged ones were made from.
+        Raises:
+            CatalogError: a symbol is stored with another instrument, or one of `unchanged` was replaced meanwhile.
         """
 
         def records() -> list[tuple[Path, bytes]]:
+            check_unchanged(self._layout, unchanged)
             known = self.instruments()
             for instrument in instruments:
                 self._check_unchanged(instrument, known)
@@ -186,32 +259,35 @@ class Catalog:
             )
 
     def delete(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
-        """Removes the days of a symbol that lie between two dates (`end` excluded; a lone date is that day; none: all).
+        """Removes the rows of a symbol between two times (`end` excluded; a lone date is that day; none: all).
+
+        A day that the period cuts is written anew with the rows that are left, `sequence` counted from 0; its hash is then another.
+        Each day goes in one step. What is left of a day of `mbo` whose beginning was removed is a book without a start.
 
         Returns:
-            The number of partitions removed.
+            The number of partitions that were removed or cut.
         Raises:
             UnknownSymbol: where the catalog holds no rows of it.
+            CorruptData: a day that the period cuts is not what was written. Days are removed whole without being read.
         """
-        datasets = self._held(symbol)
+        self._held(symbol)
         start_ns, end_ns = time_range(start, end)
-        removed = 0
-        with locked(self._layout.lock):
-            for dataset in datasets:
-                for date in self._layout.dates(dataset, symbol):
-                    day_ns, _ = time_ns(date, "date")
-                    if (start_ns is not None and day_ns + DAY_NS <= start_ns) or (end_ns is not None and day_ns >= end_ns):
-                        continue
-                    place = self._layout.manifest(dataset, symbol, date)
-                    # Without its manifest the partition is gone; its file is then only space to free.
-                    self._disk.remove(place)
-                    self._disk.sync_folder(place.parent)
-                    folder = self._layout.partition(dataset, symbol, date)
-                    for file in folder.glob("*.parquet"):
-                        self._disk.remove(file)
-                    folder.rmdir()
-                    removed += 1
-        return removed
+        period = FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns
+        return delete_rows(self, self._layout, self._disk, symbol, period)
+
+    def consolidate(self, symbol: str | None = None) -> Consolidated:
+        """Writes partitions that have more row groups than they need anew, and removes what killed writers left.
+
+        Rows and hashes stay what they are. Files that others put into the catalog's folders are named and let be.
+
+        Args:
+            symbol: only this one; None: all.
+        Raises:
+            UnknownSymbol: where the catalog holds no rows of it. CorruptData: a partition is not what was written.
+        """
+        if symbol is not None:
+            self._held(symbol)
+        return consolidated(self, self._layout, [*self._all_readers()] if symbol is None else self.partitions(symbol))
 
     # ------------------------------------------------------------------ what there is
 
@@ -287,14 +363,55 @@ class Catalog:
         Returns:
             The number of partitions read.
         Raises:
-            CorruptData: at the first that differs; the message names the file.
+            CorruptData: where any differs; the message names each file that does.
         """
-        self.instruments()
-        count = 0
-        for reader in self._all_readers():
-            reader.verify()
-            count += 1
+        count, damages = self.damages()
+        if damages:
+            raise CorruptData("; and ".join(map(str, damages)))
         return count
+
+    def damages(self) -> tuple[int, list[CorruptData | CatalogError]]:
+        """Reads every file in full, as `verify`, and goes on after one that is damaged.
+
+        Returns:
+            The number of partitions, and what is wrong with those that are not what was written.
+        """
+        return damaged_files(self, self._layout)
+
+    def content_hash(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> dict[str, str]:
+        """The hash of the values of a symbol's rows between two times, schema by schema (`bars/spec=1m` for bars).
+
+        It is the hash that a run's fingerprint has for a feed of these rows, whatever files they lie in. (A feed of `mbo` begins
+        with the first row of its first day, so give days there.)
+
+        Args:
+            start, end: as of `ticks`.
+        Raises:
+            UnknownSymbol: where the catalog holds no rows of it. NoData: where it holds none of that period.
+        """
+        start_ns, end_ns = time_range(start, end)
+        interval = FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns
+        found: dict[str, list[PartitionReader]] = {}
+        for reader in self.partitions(symbol, start_ns, end_ns):
+            found.setdefault(reader.manifest.dataset, []).append(reader)
+        hashes: dict[str, str] = {
+            name: CatalogFeed(
+                symbol, readers[0].manifest.schema, self.instruments()[symbol], tuple(readers), (interval,)
+            ).content_hash
+            for name, readers in found.items()
+            if any(_holds(reader, (interval,)) for reader in readers)
+        }
+        if not hashes:
+            raise NoData(self._no_data(symbol, [*found], start_ns, end_ns, None))
+        return hashes
+
+    def check(
+        self, symbol: str | None = None, start: TimeLike | None = None, end: TimeLike | None = None, **options: Any
+    ) -> Diagnosis:
+        """Looks at what is stored of a symbol, or of all, and reports all that is wrong with it; see `cift.data.doctor.check`."""
+        from cift.data.doctor import check
+
+        return check(self, symbol, start, end, **options)
 
     def partitions(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> list[PartitionReader]:
         """Readers of the days of a symbol that lie between two dates, schema by schema (`end` excluded; a lone date is that day).
@@ -310,22 +427,39 @@ class Catalog:
             raise NoData(self._no_data(symbol, datasets, start_ns, end_ns, None))
         return found
 
-    def sweep(self) -> None:
-        """Removes what killed writers left behind; files that no manifest names are never read."""
+    def datasets(self, symbol: str) -> list[str]:
+        """The schemas that are stored of a symbol; bars with their spec, `bars/spec=1m`."""
+        return self._datasets_of(symbol)
+
+    def days(self, dataset: str, symbol: str) -> list[str]:
+        """The days of a symbol that are stored in one schema (see `datasets`), "2026-01-05", sorted."""
+        return [day for day in self._layout.dates(dataset, symbol) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", day)]
+
+    def reader(self, dataset: str, symbol: str, date: str) -> PartitionReader:
+        """The reader of one day.
+
+        Raises:
+            CorruptData: its manifest was changed. CatalogError: there is no such day.
+        """
+        manifest = self._layout.read(dataset, symbol, date)
+        if manifest is None:
+            raise CatalogError(f"{self.path} holds no {dataset} of {symbol} on {date}")
+        return PartitionReader(self._layout.partition(dataset, symbol, date) / manifest.file, manifest)
+
+    def sweep(self) -> list[Path]:
+        """Removes what killed writers left behind; files that no manifest names are never read.
+
+        Returns:
+            The files removed. What others put into the catalog's folders is let be.
+        """
         if not self._layout.private.exists():
-            return
+            return []
         with locked(self._layout.lock):
             Staging.sweep(self._layout.staging)
-            for dataset in self._layout.datasets():
-                for file in (self.path / dataset).glob("symbol=*/date=*/*.parquet"):
-                    if not self._is_named(dataset, file):
-                        self._disk.remove(file)
-
-    def _is_named(self, dataset: str, file: Path) -> bool:
-        place = self._layout.manifests / dataset / file.parent.parent.name / f"{file.parent.name}.json"
-        if not place.exists():
-            return False
-        return unseal(place.read_bytes(), Manifest, place).file == file.name
+            left, _ = unnamed_files(self._layout)
+            for file in left:
+                self._disk.remove(file)
+        return left
 
     # ------------------------------------------------------------------ reading
 

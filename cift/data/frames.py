@@ -178,9 +178,12 @@ def read_frame(frame: Any) -> pa.Table:
         return pa.Table.from_batches([frame])
     if isinstance(frame, (str, Path)):
         try:
-            return pq.read_table(frame, partitioning=None, page_checksum_verification=True)
-        except (pa.ArrowException, OSError) as error:
+            read = pq.read_table(frame, partitioning=None, page_checksum_verification=True)
+            read.validate(full=True)  # text that is none, places beyond an end
+            read.column_names  # noqa: B018
+        except Exception as error:  # whatever a decoder raises on damaged bytes, it is the file that is at fault
             raise DataError(f"{frame} cannot be read as Parquet: {error}") from None
+        return read
     index = getattr(frame, "index", None)
     if hasattr(frame, "reset_index") and index is not None and type(index).__name__ != "RangeIndex":
         frame = frame.reset_index(names="ts_event") if index.name is None and index.nlevels == 1 else frame.reset_index()

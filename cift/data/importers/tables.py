@@ -233,7 +233,7 @@ class ParquetFile:
             self.header = list(self._file.schema_arrow.names)
         except FileNotFoundError:
             raise DataError(f"{self.path} does not exist") from None
-        except UNREADABLE as error:
+        except Exception as error:  # whatever a decoder raises on damaged bytes, it is the file that is at fault
             raise CorruptData(f"{self.path.name} cannot be read as Parquet: {error}") from None
         self.first_row = 0
 
@@ -249,8 +249,10 @@ class ParquetFile:
             CorruptData: the file is damaged.
         """
         try:
-            yield from self._file.iter_batches(ROWS_PER_BATCH, columns=list(types), use_threads=False)
-        except UNREADABLE as error:
+            for batch in self._file.iter_batches(ROWS_PER_BATCH, columns=list(types), use_threads=False):
+                batch.validate(full=True)  # text that is none, places beyond an end
+                yield batch
+        except Exception as error:
             raise CorruptData(f"{self.path.name} cannot be read: {error}") from None
 
 

@@ -142,8 +142,14 @@ class Catalog:
         """A writer for importers, to be used in a `with` block and finished by `commit`."""
         return PartitionWriter(self._layout, self._disk)
 
-    def commit(self, writer: PartitionWriter, instruments: Sequence[Instrument]) -> list[Manifest]:
+    def commit(
+        self, writer: PartitionWriter, instruments: Sequence[Instrument], *, replace_rules: bool = False
+    ) -> list[Manifest]:
         """Makes what a writer staged visible, together with its instruments.
+
+        Args:
+            replace_rules: whether rules for orders, calendar and expiry that the catalog knows are forgotten where an instrument
+                states none.
 
         Raises:
             CatalogError: a symbol is stored with another instrument.
@@ -153,12 +159,24 @@ class Catalog:
             known = self.instruments()
             for instrument in instruments:
                 self._check_unchanged(instrument, known)
-            merged = {**known, **{instrument.symbol: instrument for instrument in instruments}}
+            new = {instrument.symbol: instrument for instrument in instruments}
+            if not replace_rules:
+                new = {symbol: one.filled_from(known[symbol]) if symbol in known else one for symbol, one in new.items()}
+            merged = {**known, **new}
             if merged == known:
                 return []
             return [(self._layout.instruments, _encode_instruments(merged))]
 
         return writer.commit(records)
+
+    def write_instruments(self, instruments: Iterable[Instrument]) -> None:
+        """Stores instruments without rows, or new rules for orders, another calendar or an expiry of those that have some.
+
+        Raises:
+            CatalogError: a symbol is stored with another tick, lot, multiplier or currency.
+        """
+        with self.writer() as writer:
+            self.commit(writer, list(instruments), replace_rules=True)
 
     def _instrument_to_write(self, symbol: str, instrument: Instrument | None) -> Instrument:
         known = self.instruments()
@@ -172,8 +190,11 @@ class Catalog:
         return instrument
 
     def _check_unchanged(self, instrument: Instrument, known: Mapping[str, Instrument]) -> None:
+        """Steps, multiplier and currency hold for life; rules for orders, calendar and expiry may be told later, or change."""
         before = known.get(instrument.symbol)
-        if before is not None and before != instrument and self._schemas_of(instrument.symbol):
+        if before is None or not self._schemas_of(instrument.symbol):
+            return
+        if any(getattr(before, name) != getattr(instrument, name) for name in ("tick_size", "lot_size", "multiplier", "currency")):
             raise CatalogError(
                 f"{instrument.symbol} is stored as {before}, which holds for the instrument's life; delete its rows before "
                 f"storing it as {instrument}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
@@ -182,6 +182,11 @@ class Instrument:
         ts_ns = 2**63 - 1 if at is None else time_ns(at, "at")[0]
         return self.price_steps.at(ts_ns, to_decimal(price, "price")) or self.tick_size
 
+    def filled_from(self, known: Instrument) -> Instrument:
+        """The same with the rules for orders, the calendar and the expiry of another, where this states none."""
+        told = {name: getattr(known, name) for name, nothing in _RULES.items() if getattr(self, name) == nothing}
+        return replace(self, **told)
+
     def is_live(self, at: Any) -> bool:
         """Whether it trades at a moment: from its activation on, until its expiry."""
         ts_ns = time_ns(at, "at")[0]
@@ -228,6 +233,9 @@ class Instrument:
 
 
 _LIMITS = ("min_quantity", "max_quantity", "min_notional")
+_RULES = {"price_increment": None, "size_increment": None, **dict.fromkeys(_LIMITS), "calendar": ALWAYS_OPEN,
+          "activation": None, "expiry": None}  # fmt: skip
+"""What may be told later than the first rows, and what it is where nothing is told."""
 _LATER = frozenset({"size_increment", *_LIMITS, "activation", "expiry"})
 
 

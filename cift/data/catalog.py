@@ -194,7 +194,7 @@ class Catalog:
         before = known.get(instrument.symbol)
         if before is None or not self._schemas_of(instrument.symbol):
             return
-        if any(getattr(before, name) != getattr(instrument, name) for name in ("tick_size", "lot_size", "multiplier", "currency")):
+        if not before.has_steps_of(instrument):
             raise CatalogError(
                 f"{instrument.symbol} is stored as {before}, which holds for the instrument's life; delete its rows before "
                 f"storing it as {instrument}"

@@ -182,6 +182,10 @@ class Instrument:
         ts_ns = 2**63 - 1 if at is None else time_ns(at, "at")[0]
         return self.price_steps.at(ts_ns, to_decimal(price, "price")) or self.tick_size
 
+    def has_steps_of(self, other: Instrument) -> bool:
+        """Whether what holds for an instrument's life is the same: tick, lot, multiplier and currency."""
+        return all(getattr(self, name) == getattr(other, name) for name in ("tick_size", "lot_size", "multiplier", "currency"))
+
     def filled_from(self, known: Instrument) -> Instrument:
         """The same with the rules for orders, the calendar and the expiry of another, where this states none."""
         told = {name: getattr(known, name) for name, nothing in _RULES.items() if getattr(self, name) == nothing}

@@ -159,8 +159,7 @@ fn a_cancel_or_change_that_comes_with_the_expiry_finds_the_order_gone() {
 
 #[test]
 fn an_order_is_held_to_the_grid_and_the_rules_in_force_when_it_is_sent() {
-    let world =
-        World::mbo("100 add bid #1 5@99\n 100 add ask #2 5@101\n 500 add bid #3 1@100\n 600 cancel bid #3 1@100");
+    let world = World::mbo("100 add bid #1 5@99\n 100 add ask #2 5@101\n 500 add bid #3 1@100\n 600 cancel #3 1");
     let mut told = Vec::new();
     at_quotes(&world, |desk, n| {
         let bands = [
@@ -182,7 +181,7 @@ fn an_order_is_held_to_the_grid_and_the_rules_in_force_when_it_is_sent() {
         told.push((desk.submit(&buy(2, 93)).err(), desk.submit(&market(Side::Sell, 1)).err()));
     });
     let too_small = Some(DeskError::Rule(Against::TooSmall));
-    assert_eq!(told, [(None, too_small), (None, too_small), (Some(DeskError::Price), too_small)]);
+    assert_eq!(told, [(None, too_small), (None, too_small), (None, too_small), (Some(DeskError::Price), too_small)]);
 }
 
 #[test]

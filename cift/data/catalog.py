@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from cift.data.storage import Disk, Staging, locked
 from cift.data.times import DAY_NS, Session, TimeLike, iso, session_intervals, time_ns, time_range
 from cift.data.view import Ticks, common_calendar
 from cift.data.writing import PartitionWriter
+from cift.domain.action import Action
 from cift.domain.chunk import Chunk, SchemaName
 from cift.domain.instrument import Instrument
 from cift.domain.schemas import CHUNK_DTYPES, NO_TIME_NS, SCHEMAS, check_schema
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 LEVELS: dict[str, tuple[SchemaName, ...]] = {"L3": ("mbo",), "L1": ("quotes", "trades")}
 """Levels of a view, richest first, and the schemas that make one up."""
 FIRST_NS, END_NS = -(2**63), 2**63 - 1
+CLOSE_WITHIN_NS = 10 * DAY_NS
+"""How far back the price before a dividend, or a roll, is looked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,6 +254,67 @@ class Catalog:
         except (TypeError, InvalidParameter) as error:
             raise CorruptData(f"{path} holds an instrument that cannot be read: {error}") from None
 
+    def write_actions(self, actions: Any) -> None:
+        """Stores splits and dividends; of each symbol that is named, those stored before are forgotten. Rows stay as they are.
+
+        Args:
+            actions: a list of `Action`, a frame, or a CSV or Parquet file, with the columns `symbol, ex_date, kind` ("split" or
+                "dividend") and `ratio` ("4:1") or `amount`, and `currency` and `close` (the price before it) where known.
+
+        Raises:
+            DataError: a row is no action, or a symbol has two of one kind on one day. The catalog is as it was.
+
+        Example:
+            >>> import cift, tempfile
+            >>> from cift.domain.action import Action
+            >>> catalog = cift.Catalog(tempfile.mkdtemp())
+            >>> catalog.write_actions([Action("AAPL.XNAS", "2020-08-31", "split", ratio="4:1")])
+            >>> catalog.actions().row(0)[:4]
+            ('AAPL.XNAS', datetime.date(2020, 8, 31), 'split', '4:1')
+        """
+        from cift.data.actions import encode, read_actions, replaced
+
+        given = read_actions(actions)
+        with self.writer() as writer:
+            writer.commit(lambda: [(self._layout.actions, encode(replaced(self._actions(), given)))])
+
+    def actions(self, symbol: str | None = None) -> pl.DataFrame:
+        """The corporate actions that are stored, by symbol and day: symbol, ex_date, kind, ratio, amount, currency, close.
+
+        Raises:
+            CorruptData: where the table was changed.
+        """
+        from cift.data.actions import frame
+
+        return frame([action for action in self._actions() if symbol in (None, action.symbol)])
+
+    def _actions(self) -> list[Action]:
+        try:
+            data = self._layout.actions.read_bytes()
+        except FileNotFoundError:
+            return []
+        from cift.data.actions import decode
+
+        return decode(data, self._layout.actions)
+
+    def _span_of(self, view: Ticks) -> Callable[[str], tuple[int, int]]:
+        """First and last time of a symbol's rows in a view; of a day that is cut, the cut."""
+
+        def span(symbol: str) -> tuple[int, int]:
+            mine = [feed for feed in view.feeds if feed.symbol == symbol and isinstance(feed, CatalogFeed)]
+            first = min(max(reader.manifest.first_ns, feed.intervals[0][0]) for feed in mine for reader in feed.readers)
+            last = max(min(reader.manifest.last_ns, feed.intervals[-1][1] - 1) for feed in mine for reader in feed.readers)
+            return first, last
+
+        return span
+
+    def _close_before(self, symbol: str, begins_ns: int) -> Decimal:
+        from cift.data.closes import close_before
+
+        instrument = self.instruments()[symbol]
+        readers = {schema: list(self._readers(schema, symbol, begins_ns - CLOSE_WITHIN_NS, begins_ns)) for schema in SCHEMAS}
+        return close_before(instrument, readers, begins_ns)
+
     def symbols(self) -> list[str]:
         """Symbols that have rows, sorted."""
         return sorted({symbol for schema in SCHEMAS for symbol in self._layout.symbols(schema)})
@@ -307,6 +372,7 @@ class Catalog:
             CorruptData: at the first that differs; the message names the file.
         """
         self.instruments()
+        self._actions()
         count = 0
         for reader in self._all_readers():
             reader.verify()
@@ -356,6 +422,7 @@ class Catalog:
         *,
         level: str | None = None,
         session: Session | None = None,
+        adjust: str | None = None,
     ) -> Ticks:
         """A view of the symbols' records between two times.
 
@@ -367,6 +434,9 @@ class Catalog:
             level: "L3" (order by order) or "L1" (quotes and trades); None: the richest stored.
             session: opening and closing time of day with their zone, ("09:30", "16:00", "America/New_York"): only what
                 happened within. On L3 for one session at a time, which then sets start and end.
+            adjust: what becomes of prices and sizes before a corporate action of `write_actions` that lies within the view:
+                "splits" or "all" (dividends too) makes them comparable with the last ones, as they are read (`cift.data.adjusted`);
+                "raw" leaves them as traded; None: the same, and the view's notes say so.
 
         Quotes and trades are cut exactly. An L3 feed always begins with the first record of the first UTC day, because the
         book before `start` has to be built; `start_ns` of the view says when the strategy begins.
@@ -404,7 +474,13 @@ class Catalog:
             if not found:
                 raise NoData(self._no_data(name, LEVELS[level], start_ns, end_ns, session))
             feeds += found
-        return Ticks(tuple(feeds), names, start_ns, end_ns, level, common_calendar(tuple(feeds)))
+        view = Ticks(tuple(feeds), names, start_ns, end_ns, level, common_calendar(tuple(feeds)))
+        actions = [action for action in self._actions() if action.symbol in names]
+        if not actions and adjust is None:
+            return view
+        from cift.data.adjusted import adjusted_view
+
+        return adjusted_view(view, actions, adjust, self._span_of(view), self._close_before)
 
     def sql(
         self, text: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, tables: Mapping[str, Any] | None = None

@@ -105,6 +105,7 @@ class Layout:
         self.staging = self.private / "staging"
         self.manifests = self.private / "manifests"
         self.instruments = root / "instruments.json"
+        self.actions = root / "actions.json"
         self.lock = self.private / "lock"
 
     def partition(self, schema: str, symbol: str, date: str) -> Path:

@@ -157,8 +157,8 @@ def import_databento(
 def _only_definitions(catalog: Catalog, file: str | Path, symbol: str | None, others: tuple[Any, ...]) -> ImportReport:
     if any(other is not None and other != {} for other in others):
         raise InvalidParameter(
-            f"{Path(file).name} holds definitions, which say themselves what a tick and a contract are; pass it with symbol= alone, or "
-            "as definitions= beside a file of market data"
+            f"{Path(file).name} holds definitions, which say themselves what a tick and a contract are; pass it with symbol= alone, "
+            "or as definitions= beside a file of market data"
         )
     return import_definitions(catalog, file, symbol=symbol)
 

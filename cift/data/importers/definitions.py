@@ -71,9 +71,8 @@ def definition_of(record: Any, before: Definition | None) -> Definition:
     for name, ns in (("activation", record.activation), ("expiry", record.expiration)):
         if ns != NO_TIME:
             rules[name] = int(ns)
-    for name, volume, nothing in (("min_quantity", record.min_trade_vol, 1), ("max_quantity", record.max_trade_vol, 0)):
-        if nothing < volume < NO_VOLUME:
-            rules[name] = volume
+    volumes = (("min_quantity", record.min_trade_vol, 1), ("max_quantity", record.max_trade_vol, 0))
+    rules |= {name: volume for name, volume, nothing in volumes if nothing < volume < NO_VOLUME}
     shared = tick if before is None else gcd(tick, before.tick)
     return Definition(shared, record.currency or "USD", _multiplier(record), unit, rules)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -70,7 +71,7 @@ def replaced(known: Sequence[Action], given: Sequence[Action]) -> list[Action]:
         [*(action for action in known if action.symbol not in symbols), *given],
         key=lambda action: (action.symbol, action.ex_date, action.kind != "split"),
     )
-    for one, other in zip(merged, merged[1:], strict=False):
+    for one, other in pairwise(merged):
         if (one.symbol, one.ex_date, one.kind) == (other.symbol, other.ex_date, other.kind):
             raise DataError(f"{one.symbol} has two actions of one kind on one day: {one} and {other}; add them up")
     return merged

@@ -35,6 +35,8 @@ from cift.errors import CatalogError, CorruptData, InvalidParameter, NoData, Not
 if TYPE_CHECKING:
     import polars as pl
 
+    from cift.data.continuous import Continuous
+
 LEVELS: dict[str, tuple[SchemaName, ...]] = {"L3": ("mbo",), "L1": ("quotes", "trades")}
 """Levels of a view, richest first, and the schemas that make one up."""
 FIRST_NS, END_NS = -(2**63), 2**63 - 1
@@ -481,6 +483,40 @@ class Catalog:
         from cift.data.adjusted import adjusted_view
 
         return adjusted_view(view, actions, adjust, self._span_of(view), self._close_before)
+
+    def continuous(
+        self,
+        root: str,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        roll: Any = "volume",
+        adjust: str | None = None,
+        contracts: Sequence[str] | None = None,
+        daily: Any = None,
+    ) -> Continuous:
+        """A future as one series over its stored contracts: a table of rolls, bars, and a view of quotes and trades.
+
+        Which contract is the front on a day is decided by what was known before it; the contracts stay what is traded.
+
+        Args:
+            root: "ES" of ESH6.XCME, ESM6.XCME, ...; "ES.XCME" where several venues list it.
+            start, end: as of `ticks`.
+            roll: "volume", "open_interest", "expiry-5d", or a table of dates and symbols, a mapping or a frame (`cift.data.rolls`).
+            adjust: what becomes of prices before a roll: "difference" adds the gap between the two contracts, "ratio" multiplies
+                by their ratio, None leaves them.
+            contracts: the symbols, first to last; None: all of the root, by month of delivery.
+            daily: a frame of `date, symbol` and `volume` or `open_interest`, where these are not to be counted from prints.
+
+        Raises:
+            UnknownSymbol: there are no contracts of that root. NoData: nor rows of that period.
+            InvalidParameter: a rule or table that is none, or an expiry that is not known.
+            NotSupported: contracts that differ in tick, lot, multiplier, currency or calendar.
+            DataError: a gap is asked for, and the catalog has no price of a contract before a roll.
+        """
+        from cift.data.continuous import continuous
+
+        return continuous(self, root, start, end, roll, adjust, contracts, daily)
 
     def sql(
         self, text: str, parameters: Sequence[Any] | Mapping[str, Any] = (), *, tables: Mapping[str, Any] | None = None

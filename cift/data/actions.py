@@ -77,13 +77,13 @@ def replaced(known: Sequence[Action], given: Sequence[Action]) -> list[Action]:
     return merged
 
 
-def encode(actions: Sequence[Action]) -> bytes:
+def encode_actions(actions: Sequence[Action]) -> bytes:
     """The table as the catalog keeps it."""
     return seal([action.to_dict() for action in actions])
 
 
-def decode(data: bytes, path: Path) -> list[Action]:
-    """Reads what `encode` wrote.
+def decode_actions(data: bytes, path: Path) -> list[Action]:
+    """Reads what `encode_actions` wrote.
 
     Raises:
         CorruptData: where it was changed.
@@ -94,7 +94,7 @@ def decode(data: bytes, path: Path) -> list[Action]:
         raise CorruptData(f"{path} holds an action that cannot be read: {error}") from None
 
 
-def frame(actions: Sequence[Action]) -> pl.DataFrame:
+def actions_frame(actions: Sequence[Action]) -> pl.DataFrame:
     """One row per action, by symbol and day: symbol, ex_date, kind, ratio (as text, "4:1"), amount, currency, close."""
     import polars as pl
 

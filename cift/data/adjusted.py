@@ -33,6 +33,7 @@ from cift.data.hashing import blake2
 from cift.domain.action import Action
 from cift.domain.chunk import Chunk, SchemaName
 from cift.domain.instrument import Instrument
+from cift.domain.moment import short_iso
 from cift.domain.schemas import PRICE_COLUMNS, SIZE_COLUMNS
 from cift.errors import DataError, InvalidParameter, NotSupported
 
@@ -207,17 +208,32 @@ def _scaled(
     return result
 
 
+def expiry_noted(view: Ticks) -> Ticks:
+    """A view of a catalog, with a note about each instrument of which it holds records from after the expiry."""
+    notes = []
+    for symbol, instrument in zip(view.symbols, view.instruments, strict=True):
+        _, last = _span([feed for feed in view.feeds if feed.symbol == symbol])
+        if instrument.expiry is not None and instrument.expiry <= last:
+            notes.append(f"{symbol} expired at {short_iso(instrument.expiry)}; the view holds later records")
+    return replace(view, notes=(*view.notes, *notes))
+
+
+def _span(feeds: Sequence[Any]) -> tuple[int, int]:
+    """First and last time of a symbol's rows in feeds of a catalog; of a day that is cut, the cut."""
+    first = min(max(reader.manifest.first_ns, feed.intervals[0][0]) for feed in feeds for reader in feed.readers)
+    last = max(min(reader.manifest.last_ns, feed.intervals[-1][1] - 1) for feed in feeds for reader in feed.readers)
+    return first, last
+
+
 def adjusted_view(
     view: Ticks,
     actions: Sequence[Action],
     adjust: str | None,
-    span: Callable[[str], tuple[int, int]],
     close_before: Callable[[str, int], Decimal],
 ) -> Ticks:
     """A view with the actions that lie within it applied; or as it is, with a note about them where nobody said what to do.
 
     Args:
-        span: first and last time of a symbol's rows in the view.
         close_before: the price of a symbol before an ex-date that begins at a time.
     """
     if adjust not in (None, *ADJUSTMENTS):
@@ -227,7 +243,7 @@ def adjusted_view(
     for symbol in view.symbols:
         mine = [feed for feed in view.feeds if feed.symbol == symbol]
         instrument = mine[0].instrument
-        first, last = span(symbol)
+        first, last = _span(mine)
         within = [
             (begins, action)
             for action in actions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from cift.data.actions import actions_frame, decode_actions, encode_actions, read_actions, replaced
+from cift.data.adjusted import adjusted_view, expiry_noted
+from cift.data.closes import close_before
 from cift.data.columns import RawColumns, chunks, length
 from cift.data.frames import check_chunk_rows, conform, raw_columns, read_frame, symbol_of
 from cift.data.hashing import selection_hash
@@ -274,11 +277,9 @@ class Catalog:
             >>> catalog.actions().row(0)[:4]
             ('AAPL.XNAS', datetime.date(2020, 8, 31), 'split', '4:1')
         """
-        from cift.data.actions import encode, read_actions, replaced
-
         given = read_actions(actions)
         with self.writer() as writer:
-            writer.commit(lambda: [(self._layout.actions, encode(replaced(self._actions(), given)))])
+            writer.commit(lambda: [(self._layout.actions, encode_actions(replaced(self._actions(), given)))])
 
     def actions(self, symbol: str | None = None) -> pl.DataFrame:
         """The corporate actions that are stored, by symbol and day: symbol, ex_date, kind, ratio, amount, currency, close.
@@ -286,33 +287,16 @@ class Catalog:
         Raises:
             CorruptData: where the table was changed.
         """
-        from cift.data.actions import frame
-
-        return frame([action for action in self._actions() if symbol in (None, action.symbol)])
+        return actions_frame([action for action in self._actions() if symbol in (None, action.symbol)])
 
     def _actions(self) -> list[Action]:
         try:
             data = self._layout.actions.read_bytes()
         except FileNotFoundError:
             return []
-        from cift.data.actions import decode
-
-        return decode(data, self._layout.actions)
-
-    def _span_of(self, view: Ticks) -> Callable[[str], tuple[int, int]]:
-        """First and last time of a symbol's rows in a view; of a day that is cut, the cut."""
-
-        def span(symbol: str) -> tuple[int, int]:
-            mine = [feed for feed in view.feeds if feed.symbol == symbol and isinstance(feed, CatalogFeed)]
-            first = min(max(reader.manifest.first_ns, feed.intervals[0][0]) for feed in mine for reader in feed.readers)
-            last = max(min(reader.manifest.last_ns, feed.intervals[-1][1] - 1) for feed in mine for reader in feed.readers)
-            return first, last
-
-        return span
+        return decode_actions(data, self._layout.actions)
 
     def _close_before(self, symbol: str, begins_ns: int) -> Decimal:
-        from cift.data.closes import close_before
-
         instrument = self.instruments()[symbol]
         readers = {schema: list(self._readers(schema, symbol, begins_ns - CLOSE_WITHIN_NS, begins_ns)) for schema in SCHEMAS}
         return close_before(instrument, readers, begins_ns)
@@ -478,11 +462,7 @@ class Catalog:
             feeds += found
         view = Ticks(tuple(feeds), names, start_ns, end_ns, level, common_calendar(tuple(feeds)))
         actions = [action for action in self._actions() if action.symbol in names]
-        if not actions and adjust is None:
-            return view
-        from cift.data.adjusted import adjusted_view
-
-        return adjusted_view(view, actions, adjust, self._span_of(view), self._close_before)
+        return adjusted_view(expiry_noted(view), actions, adjust, self._close_before)
 
     def continuous(
         self,

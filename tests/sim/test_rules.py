@@ -186,6 +186,16 @@ def test_an_order_that_arrives_after_the_expiry_is_rejected():
     assert result.fills.height == 0
 
 
+def test_a_view_past_the_expiry_says_so(tmp_path):
+    catalog = cift.Catalog(tmp_path)
+    frame = pl.DataFrame({"ts_event": [START, START + 10 * SECOND], "price": [10.0, 11.0], "size": 1.0})
+    catalog.write("trades", "F.X", frame, future(5))
+    assert catalog.ticks("F.X").notes == ("F.X expired at 2026-11-01T23:59:05Z; the view holds later records",)
+    assert catalog.ticks("F.X", "2026-11-01T23:00", "2026-11-01T23:59:05").notes == ()
+    catalog.write_instruments([future(11)])
+    assert catalog.ticks("F.X").notes == ()
+
+
 def test_nothing_trades_before_the_activation():
     ticks = view(future(100, activation=START + 2 * SECOND), [10.0] * 6)
     buy = [lambda s: s.buy(1)]

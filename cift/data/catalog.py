@@ -296,10 +296,20 @@ class Catalog:
             return []
         return decode_actions(data, self._layout.actions)
 
-    def _close_before(self, symbol: str, begins_ns: int) -> Decimal:
-        instrument = self.instruments()[symbol]
-        readers = {schema: list(self._readers(schema, symbol, begins_ns - CLOSE_WITHIN_NS, begins_ns)) for schema in SCHEMAS}
-        return close_before(instrument, readers, begins_ns)
+    def price_before(self, symbol: str, before: TimeLike) -> Decimal:
+        """The last price of a symbol before a time, exact: of the session before it, at most ten days back.
+
+        The last print, or the mid of the last quote where nothing printed.
+
+        Raises:
+            UnknownSymbol: the catalog does not know it. DataError: there is none.
+        """
+        known = self.instruments()
+        if symbol not in known:
+            raise self._unknown(symbol)
+        before_ns, _ = time_ns(before, "before")
+        readers = {schema: list(self._readers(schema, symbol, before_ns - CLOSE_WITHIN_NS, before_ns)) for schema in SCHEMAS}
+        return close_before(known[symbol], readers, before_ns)
 
     def symbols(self) -> list[str]:
         """Symbols that have rows, sorted."""
@@ -462,7 +472,7 @@ class Catalog:
             feeds += found
         view = Ticks(tuple(feeds), names, start_ns, end_ns, level, common_calendar(tuple(feeds)))
         actions = [action for action in self._actions() if action.symbol in names]
-        return adjusted_view(expiry_noted(view), actions, adjust, self._close_before)
+        return adjusted_view(expiry_noted(view), actions, adjust, self.price_before)
 
     def continuous(
         self,

@@ -338,6 +338,6 @@ def _lots(catalog: Catalog, contract: Instrument, days: Sequence[Day]) -> list[i
 
 def _price(catalog: Catalog, symbol: str, before_ns: int) -> Decimal | None:
     try:
-        return catalog._close_before(symbol, before_ns)
+        return catalog.price_before(symbol, before_ns)
     except DataError:
         return None

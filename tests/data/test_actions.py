@@ -22,7 +22,7 @@ from cift.data.catalog import Catalog
 from cift.data.selection import reopen, selection
 from cift.domain.action import Action
 from cift.domain.instrument import Instrument
-from cift.errors import CorruptData, DataError, InvalidParameter, NotSupported
+from cift.errors import CorruptData, DataError, InvalidParameter, NotSupported, UnknownSymbol
 from tests.data.market import DAY_NS, HOUR_NS, MONDAY_NS, QuickDisk, read
 
 ABC = Instrument("ABC.SIM", "0.01", 1)
@@ -246,6 +246,17 @@ def test_the_close_is_that_of_the_session_before(tmp_path):
     only_quotes.write_actions([dividend("2026-01-07", "0.05")])
     factor = only_quotes.ticks(SYMBOL, adjust="all").feeds[0].scales[0].price
     assert factor == 1 - Fraction("0.05") / (Fraction(str(prices[44])) + Fraction("0.005"))
+
+
+def test_the_price_before_a_time_is_the_last_print(tmp_path):
+    catalog = catalog_of(tmp_path, [100.0, 101.25, 102.0, 103.0, 104.0])
+    assert catalog.price_before(SYMBOL, "2026-01-07") == Decimal("101.25")
+    assert catalog.price_before(SYMBOL, "2026-01-19T23:00") == Decimal(104)
+    for before in ("2026-01-05", "2026-01-20"):
+        with pytest.raises(DataError, match="holds no price"):
+            catalog.price_before(SYMBOL, before)
+    with pytest.raises(UnknownSymbol, match=r"ABD\.SIM is not in the catalog"):
+        catalog.price_before("ABD.SIM", "2026-01-07")
 
 
 def test_what_nobody_decided_is_noted(tmp_path):

@@ -705,6 +705,10 @@ class Run:
         refill_next_event: bool,
         equity_every_ns: int,
         start_ns: int | None = None,
+        rules: Sequence[
+            tuple[int, Sequence[tuple[int, int, int]], Sequence[tuple[int, int, int]], tuple[int, int], int, tuple[int, int]]
+        ]
+        | None = None,
         header: str,
     ) -> Self: ...
     def add_edges(self, source: int, rows: NDArray[np.uint64], conditions: NDArray[np.uint32]) -> None:

@@ -134,6 +134,22 @@ def _described(one: dict[str, Any]) -> list[str]:
     return lines
 
 
+def actions(path: Path, add: Path | None, *, as_json: bool) -> None:
+    """Stores corporate actions of a file, where one is given, and prints those that the catalog holds."""
+    catalog = opened(path)
+    if add is not None:
+        catalog.write_actions(add)
+    rows = catalog.actions().to_dicts()
+    if as_json:
+        print_json({"catalog": path, "actions": rows})
+        return
+    if not rows:
+        print(f"{path} holds no corporate actions")
+    for row in rows:
+        what = f"split {row['ratio']}" if row["kind"] == "split" else f"dividend {row['amount']} {row['currency']}"
+        print(f"{row['symbol']}  {row['ex_date']}  {what}")
+
+
 def load(
     path: Path,
     to: str,

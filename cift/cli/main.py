@@ -153,6 +153,21 @@ def data_describe(
     describe(catalog, symbol, as_json=as_json)
 
 
+@data_app.command("actions")
+def data_actions(
+    catalog: CatalogPath,
+    *,
+    add: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV or Parquet: symbol, ex_date, kind, ratio or amount; stored first.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List splits and dividends; those of a symbol in FILE replace what was stored of it."""
+    from cift.cli.data import actions
+
+    actions(catalog, add, as_json=as_json)
+
+
 @data_app.command("verify")
 def data_verify(catalog: CatalogPath, as_json: Json = False) -> None:
     """Read every file in full and compare it with the manifests; exit code 1 at a difference."""
@@ -309,7 +324,7 @@ def import_bitstamp_command(
 
 @import_app.command("databento")
 def import_databento_command(
-    file: Annotated[Path, typer.Argument(help="A DBN file of the schema mbo, mbp-1, tbbo or trades.")],
+    file: Annotated[Path, typer.Argument(help="A DBN file of the schema mbo, mbp-1, tbbo, trades or definition.")],
     *,
     to: To,
     symbol: Annotated[str | None, typer.Option(help="One of the file's symbols; default: all.")] = None,

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -15,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from cift.data.actions import actions_frame, decode_actions, encode_actions, read_actions, replaced
+from cift.data.adjusted import adjusted_view, expiry_noted
 from cift.data.bar_screen import screen_of
+from cift.data.closes import close_before
 from cift.data.columns import RawColumns, chunks, join, length
 from cift.data.frames import check_chunk_rows, conform, raw_columns, read_frame, symbol_of
 from cift.data.hashing import selection_hash
@@ -36,6 +40,7 @@ from cift.data.upkeep import (
 )
 from cift.data.view import Ticks, common_calendar
 from cift.data.writing import PartitionWriter
+from cift.domain.action import Action
 from cift.domain.bar_spec import BarSpec
 from cift.domain.chunk import Chunk, SchemaName
 from cift.domain.instrument import Instrument
@@ -45,13 +50,18 @@ from cift.errors import CatalogError, CorruptData, InvalidParameter, NoData, Not
 if TYPE_CHECKING:
     import polars as pl
 
+    from cift.data.continuous import Continuous
     from cift.data.doctor import Diagnosis
 
 LEVELS: dict[str, tuple[SchemaName, ...]] = {"L3": ("mbo",), "L2": ("mbp", "trades"), "L1": ("quotes", "trades")}
 """Levels of a view, richest first, and the schemas that make one up."""
+EVENTS: tuple[SchemaName, ...] = ("mbo", "mbp", "quotes", "trades")
+"""Schemas of records, in whose order a price is looked for."""
 BOOKS: tuple[SchemaName, ...] = ("mbo", "mbp")
 """Schemas whose records build a book: they are read from the beginning of a day."""
 FIRST_NS, END_NS = -(2**63), 2**63 - 1
+CLOSE_WITHIN_NS = 10 * DAY_NS
+"""How far back the price before a dividend, or a roll, is looked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,12 +227,19 @@ class Catalog:
         return held
 
     def commit(
-        self, writer: PartitionWriter, instruments: Sequence[Instrument], unchanged: Sequence[PartitionReader] = ()
+        self,
+        writer: PartitionWriter,
+        instruments: Sequence[Instrument],
+        unchanged: Sequence[PartitionReader] = (),
+        *,
+        replace_rules: bool = False,
     ) -> list[Manifest]:
         """Makes what a writer staged visible, together with its instruments.
 
         Args:
             unchanged: partitions that the staged ones were made from.
+            replace_rules: whether rules for orders, calendar and expiry that the catalog knows are forgotten where an instrument
+                states none.
         Raises:
             CatalogError: a symbol is stored with another instrument, or one of `unchanged` was replaced meanwhile.
         """
@@ -232,12 +249,24 @@ class Catalog:
             known = self.instruments()
             for instrument in instruments:
                 self._check_unchanged(instrument, known)
-            merged = {**known, **{instrument.symbol: instrument for instrument in instruments}}
+            new = {instrument.symbol: instrument for instrument in instruments}
+            if not replace_rules:
+                new = {symbol: one.filled_from(known[symbol]) if symbol in known else one for symbol, one in new.items()}
+            merged = {**known, **new}
             if merged == known:
                 return []
             return [(self._layout.instruments, _encode_instruments(merged))]
 
         return writer.commit(records)
+
+    def write_instruments(self, instruments: Iterable[Instrument]) -> None:
+        """Stores instruments without rows, or new rules for orders, another calendar or an expiry of those that have some.
+
+        Raises:
+            CatalogError: a symbol is stored with another tick, lot, multiplier or currency.
+        """
+        with self.writer() as writer:
+            self.commit(writer, list(instruments), replace_rules=True)
 
     def _instrument_to_write(self, symbol: str, instrument: Instrument | None) -> Instrument:
         known = self.instruments()
@@ -251,8 +280,11 @@ class Catalog:
         return instrument
 
     def _check_unchanged(self, instrument: Instrument, known: Mapping[str, Instrument]) -> None:
+        """Steps, multiplier and currency hold for life; rules for orders, calendar and expiry may be told later, or change."""
         before = known.get(instrument.symbol)
-        if before is not None and before != instrument and self._datasets_of(instrument.symbol):
+        if before is None or not self._datasets_of(instrument.symbol):
+            return
+        if not before.has_steps_of(instrument):
             raise CatalogError(
                 f"{instrument.symbol} is stored as {before}, which holds for the instrument's life; delete its rows before "
                 f"storing it as {instrument}"
@@ -308,6 +340,58 @@ class Catalog:
             }
         except (TypeError, InvalidParameter) as error:
             raise CorruptData(f"{path} holds an instrument that cannot be read: {error}") from None
+
+    def write_actions(self, actions: Any) -> None:
+        """Stores splits and dividends; of each symbol that is named, those stored before are forgotten. Rows stay as they are.
+
+        Args:
+            actions: a list of `Action`, a frame, or a CSV or Parquet file, with the columns `symbol, ex_date, kind` ("split" or
+                "dividend") and `ratio` ("4:1") or `amount`, and `currency` and `close` (the price before it) where known.
+
+        Raises:
+            DataError: a row is no action, or a symbol has two of one kind on one day. The catalog is as it was.
+
+        Example:
+            >>> import cift, tempfile
+            >>> from cift.domain.action import Action
+            >>> catalog = cift.Catalog(tempfile.mkdtemp())
+            >>> catalog.write_actions([Action("AAPL.XNAS", "2020-08-31", "split", ratio="4:1")])
+            >>> catalog.actions().row(0)[:4]
+            ('AAPL.XNAS', datetime.date(2020, 8, 31), 'split', '4:1')
+        """
+        given = read_actions(actions)
+        with self.writer() as writer:
+            writer.commit(lambda: [(self._layout.actions, encode_actions(replaced(self._actions(), given)))])
+
+    def actions(self, symbol: str | None = None) -> pl.DataFrame:
+        """The corporate actions that are stored, by symbol and day: symbol, ex_date, kind, ratio, amount, currency, close.
+
+        Raises:
+            CorruptData: where the table was changed.
+        """
+        return actions_frame([action for action in self._actions() if symbol in (None, action.symbol)])
+
+    def _actions(self) -> list[Action]:
+        try:
+            data = self._layout.actions.read_bytes()
+        except FileNotFoundError:
+            return []
+        return decode_actions(data, self._layout.actions)
+
+    def price_before(self, symbol: str, before: TimeLike) -> Decimal:
+        """The last price of a symbol before a time, exact: of the session before it, at most ten days back.
+
+        The last print, or the mid of the last quote where nothing printed.
+
+        Raises:
+            UnknownSymbol: the catalog does not know it. DataError: there is none.
+        """
+        known = self.instruments()
+        if symbol not in known:
+            raise self._unknown(symbol)
+        before_ns, _ = time_ns(before, "before")
+        readers = {schema: list(self._readers(schema, symbol, before_ns - CLOSE_WITHIN_NS, before_ns)) for schema in EVENTS}
+        return close_before(known[symbol], readers, before_ns)
 
     def symbols(self) -> list[str]:
         """Symbols that have rows, sorted."""
@@ -365,6 +449,7 @@ class Catalog:
         Raises:
             CorruptData: where any differs; the message names each file that does.
         """
+        self._actions()
         count, damages = self.damages()
         if damages:
             raise CorruptData("; and ".join(map(str, damages)))
@@ -471,6 +556,7 @@ class Catalog:
         *,
         level: str | None = None,
         session: Session | None = None,
+        adjust: str | None = None,
     ) -> Ticks:
         """A view of the symbols' records between two times.
 
@@ -482,6 +568,9 @@ class Catalog:
             level: "L3" (order by order), "L2" (levels and trades) or "L1" (quotes and trades); None: the richest stored.
             session: opening and closing time of day with their zone, ("09:30", "16:00", "America/New_York"): only what
                 happened within. On L3 and L2 for one session at a time, which then sets start and end.
+            adjust: what becomes of prices and sizes before a corporate action of `write_actions` that lies within the view:
+                "splits" or "all" (dividends too) makes them comparable with the last ones, as they are read (`cift.data.adjusted`);
+                "raw" leaves them as traded; None: the same, and the view's notes say so.
 
         Quotes and trades are cut exactly. A feed of orders or levels always begins with the first record of the first UTC day,
         because the book before `start` has to be built; `start_ns` of the view says when the strategy begins.
@@ -519,7 +608,43 @@ class Catalog:
             if not found:
                 raise NoData(self._no_data(name, LEVELS[level], start_ns, end_ns, session))
             feeds += found
-        return Ticks(tuple(feeds), names, start_ns, end_ns, level, common_calendar(tuple(feeds)))
+        view = Ticks(tuple(feeds), names, start_ns, end_ns, level, common_calendar(tuple(feeds)))
+        actions = [action for action in self._actions() if action.symbol in names]
+        return adjusted_view(expiry_noted(view), actions, adjust, self.price_before)
+
+    def continuous(
+        self,
+        root: str,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        roll: Any = "volume",
+        adjust: str | None = None,
+        contracts: Sequence[str] | None = None,
+        daily: Any = None,
+    ) -> Continuous:
+        """A future as one series over its stored contracts: a table of rolls, bars, and a view of quotes and trades.
+
+        Which contract is the front on a day is decided by what was known before it; the contracts stay what is traded.
+
+        Args:
+            root: "ES" of ESH6.XCME, ESM6.XCME, ...; "ES.XCME" where several venues list it.
+            start, end: as of `ticks`.
+            roll: "volume", "open_interest", "expiry-5d", or a table of dates and symbols, a mapping or a frame (`cift.data.rolls`).
+            adjust: what becomes of prices before a roll: "difference" adds the gap between the two contracts, "ratio" multiplies
+                by their ratio, None leaves them.
+            contracts: the symbols, first to last; None: all of the root, by month of delivery.
+            daily: a frame of `date, symbol` and `volume` or `open_interest`, where these are not to be counted from prints.
+
+        Raises:
+            UnknownSymbol: there are no contracts of that root. NoData: nor rows of that period.
+            InvalidParameter: a rule or table that is none, or an expiry that is not known.
+            NotSupported: contracts that differ in tick, lot, multiplier, currency or calendar.
+            DataError: a gap is asked for, and the catalog has no price of a contract before a roll.
+        """
+        from cift.data.continuous import continuous
+
+        return continuous(self, root, start, end, roll, adjust, contracts, daily)
 
     def bars(
         self, symbol: str, spec: str | BarSpec, start: TimeLike | None = None, end: TimeLike | None = None

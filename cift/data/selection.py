@@ -26,7 +26,9 @@ def selection(ticks: Ticks) -> dict[str, Any]:
         folders.add(str(readers[0].path.parents[3]) if readers else getattr(feed, "address", None))
         intervals = [list(interval) for interval in getattr(feed, "intervals", ())]
         feeds.append({"symbol": feed.symbol, "schema": feed.schema, "intervals": intervals})
+    adjusted = {feed.adjust for feed in ticks.feeds if hasattr(feed, "adjust")}
     return {
+        **({"adjust": adjusted.pop()} if len(adjusted) == 1 else {}),
         "catalog": folders.pop() if len(folders) == 1 else None,
         "symbols": list(ticks.symbols),
         "level": ticks.level,
@@ -62,7 +64,8 @@ def reopen(selected: Mapping[str, Any], catalog: str | Path | None = None) -> Ti
         source = Catalog(folder)
     else:
         raise CatalogError(f"there is no catalog at {folder}; say where the data lies now")
-    view = source.ticks(selected["symbols"], selected["start_ns"], selected["end_ns"], level=selected["level"])
+    options = {name: selected[name] for name in ("level", "adjust") if name in selected}
+    view = source.ticks(selected["symbols"], selected["start_ns"], selected["end_ns"], **options)
     wanted = {(feed["symbol"], feed["schema"]): feed["intervals"] for feed in selected["feeds"]}
     feeds: list[Feed] = []
     for found in view.feeds:
@@ -71,7 +74,10 @@ def reopen(selected: Mapping[str, Any], catalog: str | Path | None = None) -> Ti
         if intervals is None:
             continue
         cut = tuple((int(start), int(end)) for start, end in intervals)
-        feeds.append(replace(feed, intervals=cut) if cut and cut != feed.intervals else feed)
+        if not cut or cut == feed.intervals:
+            feeds.append(feed)
+        else:
+            feeds.append(feed.cut(cut) if hasattr(feed, "cut") else replace(feed, intervals=cut))
     if not feeds:
         raise NoData(f"{folder} holds none of the records that the run read")
     return replace(view, feeds=tuple(feeds))

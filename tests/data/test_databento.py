@@ -359,7 +359,6 @@ def test_batches_change_nothing(tmp_path, monkeypatch, rows_per_read):
     [
         ("ohlcv-1m", "holds ohlcv-1m; supported are mbo, mbp-1, tbbo, trades"),
         ("mbp-10", "mbp-10"),
-        ("definition", "definitions="),
     ],
 )
 def test_other_schemas_are_refused_by_name(tmp_path, schema, what):

@@ -77,7 +77,7 @@ def test_one_day_of_the_catalog_holds_the_snapshot_and_what_follows(real_data: P
     report = import_databento(catalog, real_data / MBO, definitions=real_data / MBO_DEFINITION)
     instrument = catalog.instruments()["ESM4.GLBX"]
     assert (instrument.tick_size, instrument.currency) == (Decimal("0.25"), "USD")
-    assert any("50 IPNT" in note for note in report.notes)
+    assert (instrument.multiplier, instrument.to_dict()["expiry"]) == (50, "2024-06-21T13:30Z")
     assert catalog.ls()["rows"].to_list() == [13_796]
     assert report.counts["moved_in_time"] == 13_601
     bids, asks = last_book(catalog.ticks("ESM4.GLBX", "2024-05-08"))
@@ -145,6 +145,8 @@ def test_every_fixture_is_read_or_refused_by_name(real_data: Path, tmp_path: Pat
     assert len(fixtures) == FIXTURES
     for number, path in enumerate(fixtures):
         schema = path.name.split(".")[1]
+        if schema == "definition":
+            continue  # tests/real/test_definitions.py
         catalog = cift.Catalog(tmp_path / str(number))
         if schema in SUPPORTED:
             assert import_databento(catalog, path).rows_written == SUPPORTED[schema]

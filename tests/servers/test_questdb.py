@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import time
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import cift
 from cift.cli import main
 from cift.data.catalog import Catalog
 from cift.data.questdb import feeds
+from cift.data.questdb.tables import FIRST_FIELDS, read_instruments
 from cift.data.questdb.transport import OpenTransport
 from cift.data.reading import GROUPS_AHEAD
 from cift.data.selection import reopen, selection
@@ -45,6 +47,43 @@ def test_what_was_loaded_is_read_back_at_any_chunk_size(
             assert feed.content_hash == other.content_hash
             for rows in (37, None):
                 assert same(read(feed, rows), read(other, rows))
+
+
+def test_rules_for_orders_come_back_and_may_be_told_later(questdb: QuestDBServer, tmp_path: Any) -> None:
+    catalog = catalog_of(tmp_path, "RULES.SIM", 50)
+    server = questdb.client()
+    server.load(catalog, "RULES.SIM")
+    told = Instrument(
+        "RULES.SIM", "0.01", 1, price_increment={"2020-01-01": {0: "0.01", 100: "0.05"}}, size_increment=2, min_quantity=2,
+        max_quantity=50, min_notional="7.5", calendar="XNYS", activation="2020-01-01T09:30Z", expiry="2030-01-18T21:00Z",
+    )  # fmt: skip
+    catalog.write_instruments([told])
+    server.load(catalog, "RULES.SIM")
+    assert server.instruments()["RULES.SIM"] == told
+
+
+def test_a_table_of_instruments_of_an_earlier_release_is_read_and_gets_the_new_columns(
+    own_questdb: QuestDBServer, tmp_path: Any
+) -> None:
+    server = own_questdb.client()
+    with server.server.open() as transport:
+        texts = ", ".join(f'"{name}" varchar' for name in FIRST_FIELDS)
+        transport.ask(
+            f"create table instruments (since timestamp, symbol symbol, {texts}) timestamp(since) "
+            "partition by year wal dedup upsert keys(since, symbol)"
+        )
+        transport.ask(
+            "insert into instruments (since, symbol, tick_size, lot_size, multiplier, currency, calendar) "
+            "values (0, 'OLD.SIM', '0.5', '2', '1', 'USD', '24/7')"
+        )
+        deadline = time.monotonic() + 20
+        while not read_instruments(transport) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert read_instruments(transport) == {"OLD.SIM": Instrument("OLD.SIM", "0.5", 2)}
+    catalog = catalog_of(tmp_path, "NEW.SIM", 50)
+    catalog.write_instruments([Instrument("NEW.SIM", "0.01", 1, min_quantity=3)])
+    server.load(catalog, "NEW.SIM")
+    assert server.instruments() == {"OLD.SIM": Instrument("OLD.SIM", "0.5", 2), "NEW.SIM": catalog.instruments()["NEW.SIM"]}
 
 
 def test_rows_of_one_time_keep_their_order(questdb: QuestDBServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

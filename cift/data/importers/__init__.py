@@ -2,6 +2,7 @@
 
 from cift.data.importers.bitstamp import import_bitstamp
 from cift.data.importers.databento import import_databento
+from cift.data.importers.definitions import import_definitions
 from cift.data.importers.fx import import_lean, import_truefx
 from cift.data.importers.lobster import Phantom, import_lobster
 from cift.data.importers.tables import import_csv, import_parquet
@@ -15,6 +16,7 @@ __all__ = [
     "import_bitstamp",
     "import_csv",
     "import_databento",
+    "import_definitions",
     "import_lean",
     "import_lobster",
     "import_parquet",

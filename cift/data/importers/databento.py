@@ -29,7 +29,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from math import gcd
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +36,7 @@ import numpy as np
 import pyarrow as pa
 
 from cift.data.columns import Array, RawColumns
+from cift.data.importers.definitions import Definition, check_is_definitions, definition_of, import_definitions
 from cift.data.report import ImportReport, Tally
 from cift.data.screen import Screen
 from cift.data.times import DAY_NS, datetime_ns, iso
@@ -85,7 +85,7 @@ def import_databento(
     definitions: str | Path | None = None,
     policies: Mapping[str, str] | None = None,
 ) -> ImportReport:
-    """Imports a DBN file of the schema mbo, mbp-1, tbbo or trades.
+    """Imports a DBN file of the schema mbo, mbp-1, tbbo or trades; of one of definitions, the instruments.
 
     A file is read once to see what it holds, and once for each symbol and kind of record, a little at a time.
 
@@ -113,6 +113,8 @@ def import_databento(
     """
     started = time.perf_counter()
     source = _Source(Path(file))
+    if source.schema == "definition":
+        return _only_definitions(catalog, file, symbol, (tick_size, lot_size, multiplier, definitions, policies))
     if source.kind is None:
         raise NotSupported(_refusal(source))
     held = _survey(source)
@@ -152,6 +154,15 @@ def import_databento(
     return tally.report(shown, rows_read, rows_written, time.perf_counter() - started, tuple(notes))
 
 
+def _only_definitions(catalog: Catalog, file: str | Path, symbol: str | None, others: tuple[Any, ...]) -> ImportReport:
+    if any(other is not None and other != {} for other in others):
+        raise InvalidParameter(
+            f"{Path(file).name} holds definitions, which say themselves what a tick and a contract are; pass it with symbol= alone, "
+            "or as definitions= beside a file of market data"
+        )
+    return import_definitions(catalog, file, symbol=symbol)
+
+
 def _package() -> Any:
     try:
         import databento_dbn
@@ -161,8 +172,6 @@ def _package() -> Any:
 
 
 def _refusal(source: _Source) -> str:
-    if source.schema == "definition":
-        return f"{source.name} holds definitions of instruments; pass it as definitions= beside a file of market data"
     return (
         f"{source.name} holds {source.schema or 'records of several schemas'}; supported are {', '.join(_KINDS)}: "
         "the catalog has no schema for the others"
@@ -369,54 +378,41 @@ def _pick(source: _Source, held: Mapping[str, _Held], symbol: str | None) -> lis
 # ---------------------------------------------------------------------- instruments
 
 
-class _Definition(NamedTuple):
-    tick: int
-    """In 1e-9; 0: not told."""
-    currency: str
-    multiplier: int | None
-    unit: str
-    """What one contract is of, with its amount, where the vendor tells it."""
+def definition_records(path: Path) -> tuple[str, Iterator[Any]]:
+    """The venue of a file of definitions, and its records.
 
-
-def _definitions(path: Path, wanted: set[str]) -> dict[str, _Definition]:
-    """What a file of definitions says of some symbols; of several ticks of one symbol, the step that they share."""
+    Raises:
+        InvalidParameter: a file of another schema. CorruptData: a damaged one, also while it is read.
+    """
     dbn = _package()
     source = _Source(path)
-    if source.schema != "definition":
-        raise InvalidParameter(
-            f"definitions= is {path.name}, which holds {source.schema}; a file of the schema definition was expected"
-        )
-    decoder = dbn.DBNDecoder()
-    told: dict[str, _Definition] = {}
-    with source._open() as stream:
-        while data := source._read(stream, 1 << 20, "in its definitions"):
-            try:
-                decoded = decoder.write_and_decode(data)
-            except dbn.DBNError as error:
-                raise CorruptData(f"{path.name} cannot be read: {error}") from None
-            for record in decoded:
-                name = getattr(record, "raw_symbol", None)
-                if name in wanted:
-                    told[name] = _definition(record, told.get(name))
-    if decoder.buffer():
-        raise CorruptData(f"{path.name} ends within a definition")
+    check_is_definitions(path.name, source.schema)
+
+    def records() -> Iterator[Any]:
+        decoder = dbn.DBNDecoder()
+        with source._open() as stream:
+            while data := source._read(stream, 1 << 20, "in its definitions"):
+                try:
+                    decoded = decoder.write_and_decode(data)
+                except dbn.DBNError as error:
+                    raise CorruptData(f"{path.name} cannot be read: {error}") from None
+                yield from (record for record in decoded if hasattr(record, "raw_symbol"))
+        if decoder.buffer():
+            raise CorruptData(f"{path.name} ends within a definition")
+
+    return source.venue, records()
+
+
+def _definitions(path: Path, wanted: set[str]) -> dict[str, Definition]:
+    """What a file of definitions says of some symbols."""
+    told: dict[str, Definition] = {}
+    for record in definition_records(path)[1]:
+        if record.raw_symbol in wanted:
+            told[record.raw_symbol] = definition_of(record, told.get(record.raw_symbol))
     missing = wanted - told.keys()
     if missing:
         raise DataError(f"{path.name} defines no {', '.join(sorted(missing)[:20])}; it must define what is imported")
     return told
-
-
-def _definition(record: Any, before: _Definition | None) -> _Definition:
-    tick, none = record.min_price_increment, 2**31 - 1
-    tick = 0 if tick == NO_PRICE or tick < 0 else tick
-    amount = record.unit_of_measure_qty
-    unit = (
-        ""
-        if amount == NO_PRICE or not record.unit_of_measure
-        else f"{(Decimal(amount) / 10**9).normalize():f} {record.unit_of_measure}"
-    )
-    multiplier = record.contract_multiplier if 0 < record.contract_multiplier < none else None
-    return _Definition(tick if before is None else gcd(tick, before.tick), record.currency or "USD", multiplier, unit)
 
 
 @dataclass
@@ -426,7 +422,7 @@ class _Steps:
     tick_size: Number | None
     lot_size: Number | None
     multiplier: Number | None
-    told: Mapping[str, _Definition]
+    told: Mapping[str, Definition]
     known: Mapping[str, Instrument]
 
     def instrument(self, one: _Held, notes: list[str]) -> Instrument:
@@ -435,13 +431,9 @@ class _Steps:
         given = {"tick_size": self.tick_size, "lot_size": self.lot_size, "multiplier": self.multiplier}
         steps: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if told is not None:
-            steps["currency"] = told.currency
-            if told.tick:
-                steps.setdefault("tick_size", Decimal(told.tick).scaleb(-PRICE_DECIMALS))
-            if told.multiplier is not None:
-                steps.setdefault("multiplier", told.multiplier)
+            steps = {**told.known(), **steps}
         if known is not None:
-            for name in ("tick_size", "lot_size", "multiplier", "price_increment", "currency", "calendar"):
+            for name in ("tick_size", "lot_size", "multiplier", "currency"):
                 steps.setdefault(name, getattr(known, name))
         if "tick_size" not in steps:
             steps["tick_size"] = Decimal(1).scaleb(-one.decimals)
@@ -451,7 +443,8 @@ class _Steps:
         if told is not None and told.unit and "multiplier" not in steps:
             notes.append(f"a contract of {one.symbol} is {told.unit}; its money counts with multiplier 1, pass multiplier=")
         steps.setdefault("lot_size", 1)
-        return Instrument(one.symbol, **steps)
+        instrument = Instrument(one.symbol, **steps)
+        return instrument if known is None else instrument.filled_from(known)
 
 
 # ---------------------------------------------------------------------- records

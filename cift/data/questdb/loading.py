@@ -146,7 +146,7 @@ def _write_instruments(transport: Transport, instruments: dict[str, Instrument])
         before = known.get(symbol)
         if before == instrument:
             continue
-        if before is not None and read_days(transport, symbol):
+        if before is not None and not before.has_steps_of(instrument) and read_days(transport, symbol):
             raise CatalogError(
                 f"{symbol} is on the server as {before}, which holds for the instrument's life; not as {instrument}"
             )

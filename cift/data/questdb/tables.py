@@ -17,7 +17,7 @@ of its rows is sent and `loaded` when the server has answered that it holds them
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 _TYPES = {"float64": "double", "uint64": "long", "uint8": "short", "int64": "long"}
 _IDS = frozenset(("order_id", "trade_id"))
-INSTRUMENT_FIELDS = ("tick_size", "lot_size", "price_increment", "multiplier", "currency", "calendar")
+FIRST_FIELDS = ("tick_size", "lot_size", "price_increment", "multiplier", "currency", "calendar")
+INSTRUMENT_FIELDS = tuple(field.name for field in fields(Instrument) if field.name != "symbol")
+"""Columns of the table of instruments; one that an earlier release made has the first of them."""
 LOADING, LOADED = "loading", "loaded"
 _BESIDE = {
     "instruments": {"since", "symbol", *INSTRUMENT_FIELDS},
@@ -85,12 +87,21 @@ def make_tables(transport: Transport) -> None:
         # An empty answer has the columns all the same.
         held = set(transport.export(f'select * from "{name}" limit 0').column_names)
         told = transport.ask(f"select designatedTimestamp, dedup from tables() where table_name = '{name}'")
+        if name == "instruments" and held == {"since", "symbol", *FIRST_FIELDS}:
+            held |= _add_later_columns(transport)
         expected = _BESIDE.get(name) or set(column_types(check_schema(name)))
         if held != expected or (name in SCHEMAS and told != [("ts_event", True)]):
             raise CatalogError(
                 f"the server's table {name} is not the one that CIFT makes (it has {', '.join(sorted(held))}); rename it, or read "
                 f"it as it is with ticks(..., table={name!r})"
             )
+
+
+def _add_later_columns(transport: Transport) -> set[str]:
+    later = set(INSTRUMENT_FIELDS) - set(FIRST_FIELDS)
+    for name in sorted(later):
+        transport.ask(f'alter table instruments add column if not exists "{name}" varchar')
+    return later
 
 
 def has_tables(transport: Transport) -> bool:
@@ -156,10 +167,12 @@ def read_instruments(transport: Transport) -> dict[str, Instrument]:
     Raises:
         CorruptData: where a row is no instrument.
     """
-    fields = ", ".join(f'"{name}"' for name in INSTRUMENT_FIELDS)
+    held = {row[0] for row in transport.ask("select \"column\" from table_columns('instruments')")}
+    names = [name for name in INSTRUMENT_FIELDS if name in held]
+    listed = ", ".join(f'"{name}"' for name in names)
     found = {}
-    for symbol, *values in transport.ask(f"select symbol, {fields} from instruments order by symbol"):
-        found[symbol] = _instrument(symbol, dict(zip(INSTRUMENT_FIELDS, values, strict=True)))
+    for symbol, *values in transport.ask(f"select symbol, {listed} from instruments order by symbol"):
+        found[symbol] = _instrument(symbol, dict(zip(names, values, strict=True)))
     return found
 
 
@@ -173,7 +186,7 @@ def _instrument(symbol: str, values: Mapping[str, str]) -> Instrument:
 def write_instrument(transport: Transport, instrument: Instrument) -> None:
     """Stores an instrument; one of that symbol is replaced."""
     given = instrument.to_dict()
-    names = [name for name in INSTRUMENT_FIELDS if given[name] is not None]
+    names = [name for name in INSTRUMENT_FIELDS if given.get(name) is not None]
     columns = ", ".join(f'"{name}"' for name in names)
     marks = ", ".join("%s" for _ in names)
     binds = [instrument.symbol, *(str(given[name]) for name in names)]

@@ -127,7 +127,7 @@ pub enum Row<'a> {
 impl Row<'_> {
     /// When it acts at the venue.
     #[inline]
-    pub(crate) fn ts(self) -> Nanos {
+    pub fn ts(&self) -> Nanos {
         match self {
             Row::Mbo(row) => row.ts,
             Row::Quote(row) => row.ts,

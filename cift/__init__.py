@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cift.data.questdb import QuestDB
     from cift.domain.instrument import Instrument
     from cift.report.charts import interactive
-    from cift.research import features
+    from cift.research import features as features
     from cift.sim.venue import Fees, Latency, Venue
 
 __version__ = "0.1.0"

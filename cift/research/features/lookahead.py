@@ -57,7 +57,8 @@ def check_lookahead(
     - 1 evenly, half at random.
 
     Args:
-        function: makes features of a frame. It may leave rows out, and must give the same for the same frame.
+        function: makes features of a frame, the same for the same frame. It may leave rows out; that a beginning lacks some
+            at its end (the target is not known yet) is no leak.
         frame: rows in the order in which they are known.
         targets: columns of the result that are meant to look forward; they are not looked at.
         cuts: how often to cut, at least 1.

@@ -97,7 +97,7 @@ def _in_force(offset_ns: int) -> Callable[[Sequence[pl.Series]], pl.Series]:
     """
 
     def found(columns: Sequence[pl.Series]) -> pl.Series:
-        times, values = columns
+        values, times = columns
         ns = times_ns(times)
         _ascending(ns)
         if not len(ns):
@@ -115,7 +115,7 @@ def _shifted(given: Column, by_rows: int | None, offset_ns: int, time: str, by: 
     value = column(given)
     if by_rows is not None:
         return _over(value.shift(-by_rows), by)
-    moved = pl.map_batches([pl.col(time), value], _in_force(offset_ns), is_elementwise=False)
+    moved = pl.map_batches([value, pl.col(time)], _in_force(offset_ns), return_dtype=pl.self_dtype(), is_elementwise=False)
     return _over(moved, by)
 
 

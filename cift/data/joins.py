@@ -23,6 +23,7 @@ def join_asof(
     ties: Ties = "before",
     tolerance: Duration | None = None,
     stale_after: Duration | None = None,
+    age: bool = False,
     suffix: str = "_right",
 ) -> pl.DataFrame:
     """Each row of `left` with the last row of `right` that came before it: trades with the quote in force, for one.
@@ -38,10 +39,11 @@ def join_asof(
             matched. "at": known.
         tolerance: matches that are older are no matches (null).
         stale_after: adds a column `stale`: whether the match is older than that; null without a match.
+        age: adds the time of the match (`ts_event_right`) and `age`, how old it was; so does `stale_after`.
         suffix: of columns of `right` whose name `left` has too.
 
     Returns:
-        The rows of `left` in their order, with its columns, those of `right`, and `age`: how old the match was.
+        The rows of `left` in their order, with its columns and those of `right`.
 
     Raises:
         DataError: a column is missing, is no time, or misses a time that is needed.
@@ -53,7 +55,7 @@ def join_asof(
         >>> trades = pl.DataFrame({"ts_event": [20, 30], "price": [5.0, 6.0]})
         >>> quotes = pl.DataFrame({"ts_event": [10, 30], "bid_price": [4.0, 4.5]})
         >>> join_asof(trades, quotes).rows()
-        [(20, 5.0, 10, 4.0, 10), (30, 6.0, 10, 4.0, 20)]
+        [(20, 5.0, 4.0), (30, 6.0, 4.0)]
         >>> join_asof(trades, quotes, ties="at")["bid_price"].to_list()
         [4.0, 4.5]
     """
@@ -74,37 +76,38 @@ def join_asof(
         _check(frame, side, time, by)
     if left.schema[time] != right.schema[time]:
         raise DataError(f"{time} is {left.schema[time]} on the left and {right.schema[time]} on the right; cast one of them")
-    matched_time = f"{time}{suffix}"
+    aged = age or stale_after is not None
     taken = set(left.columns)
     renamed = {name: f"{name}{suffix}" for name in right.columns if name in taken and name not in (time, by)}
-    clash = sorted((set(renamed.values()) | {matched_time, "age"}) & (taken | set(right.columns)))
+    matched_time = f"{time}{suffix}"
+    added = [matched_time, "age"] * aged + ["stale"] * (stale_after is not None)
+    clash = sorted({*renamed.values(), *added} & {*taken, *(set(right.columns) - renamed.keys())})
     if clash:
-        raise InvalidParameter(f"suffix {suffix!r} makes a second column {clash[0]!r}; choose another, or rename it")
+        raise InvalidParameter(f"a column {clash[0]!r} is made, and there is one already; choose another suffix, or rename it")
+    right = right.rename(renamed)
+    # A time on both sides is told once; gathered a second time only where its age is asked for.
+    right = right.with_columns(pl.col(time).alias(matched_time)) if aged else right
     joined = left.join_asof(
-        right.rename(renamed).with_columns(pl.col(time).alias(matched_time)),
+        right,
         on=time,
         by=by,
         strategy="backward",
         allow_exact_matches=ties == "at",
+        tolerance=_tolerance(spans_ns["tolerance"], left.schema[time]),
         check_sortedness=False,  # done above, within symbols too
     )
-    age = pl.col(time) - pl.col(matched_time)
-    limit_ns = spans_ns["tolerance"]
-    if limit_ns is not None:
-        # By hand, since the tolerance of the join itself does not take nanoseconds of whole numbers and datetimes alike.
-        late = _longer(age, limit_ns, joined.schema[time])
-        names = [*(renamed.get(name, name) for name in right.columns if name not in (time, by)), matched_time]
-        joined = joined.with_columns(pl.when(~late).then(pl.col(names)))
-    joined = joined.with_columns(age.alias("age"))
+    if not aged:
+        return joined
+    joined = joined.with_columns((pl.col(time) - pl.col(matched_time)).alias("age"))
     after_ns = spans_ns["stale_after"]
-    if after_ns is not None:
-        joined = joined.with_columns(_longer(pl.col("age"), after_ns, joined.schema[time]).alias("stale"))
-    order = [*left.columns, matched_time, *(renamed.get(name, name) for name in right.columns if name not in (time, by))]
-    return joined.select(*order, "age", *(["stale"] if after_ns is not None else []))
+    if after_ns is None:
+        return joined
+    told = pl.col("age") if left.schema[time].is_integer() else pl.col("age").dt.total_nanoseconds()
+    return joined.with_columns((told > after_ns).alias("stale"))
 
 
-def _longer(age: pl.Expr, span_ns: int, kind: pl.DataType) -> pl.Expr:
-    return (age if kind.is_integer() else age.dt.total_nanoseconds()) > span_ns
+def _tolerance(span_ns: int | None, kind: pl.DataType) -> str | int | None:
+    return span_ns if span_ns is None or kind.is_integer() else f"{span_ns}ns"
 
 
 def _with_arrival(frame: pl.DataFrame, side: str, by: str | None) -> pl.DataFrame:

@@ -37,6 +37,7 @@ def frame_of(rows: list[Row], *, times: bool) -> pl.DataFrame:
     stale=SPAN,
     by_symbol=st.booleans(),
     times=st.booleans(),
+    age_told=st.booleans(),
 )
 def test_each_row_has_the_last_one_before_it(
     left: list[Row],
@@ -47,6 +48,7 @@ def test_each_row_has_the_last_one_before_it(
     stale: int | None,
     by_symbol: bool,
     times: bool,
+    age_told: bool,
 ) -> None:
     """By symbol rows may stand symbol by symbol; otherwise there is one series."""
     if by_symbol:
@@ -56,7 +58,7 @@ def test_each_row_has_the_last_one_before_it(
     when_left, when_right = arrivals(left, clock), arrivals(right, clock)
     made = join_asof(
         frame_of(left, times=times), frame_of(right, times=times),
-        clock=clock, ties=ties, tolerance=tolerance, stale_after=stale, by="symbol",
+        clock=clock, ties=ties, tolerance=tolerance, stale_after=stale, age=age_told, by="symbol",
     )  # fmt: skip
     assert made["n"].to_list() == list(range(len(left)))
     for row, (_, _, symbol) in enumerate(left):
@@ -71,11 +73,14 @@ def test_each_row_has_the_last_one_before_it(
             match = age = None
         told = made.row(row, named=True)
         assert told["n_right"] == match
-        assert ns(made["age"])[row] == age
-        assert (told["ts_event_right"] is None) == (match is None)
+        if age_told or stale is not None:
+            assert ns(made["age"])[row] == age
+            matched = "ts_event_right" if clock == "event" else "ts_arrival_right"
+            assert (told[matched] is None) == (match is None)
         if stale is not None:
             assert told["stale"] == (None if age is None else age > stale)
     assert ("stale" in made.columns) == (stale is not None)
+    assert ("age" in made.columns) == (stale is not None or age_told)
 
 
 def ns(column: pl.Series) -> list[int | None]:
@@ -96,10 +101,11 @@ def arrivals(rows: list[Row], clock: str) -> list[int]:
 def test_a_frame_without_symbols_is_one_series() -> None:
     left = pl.DataFrame({"ts_event": [5], "a": [1]})
     right = pl.DataFrame({"ts_event": [1, 4, 5], "b": [1, 2, 3]})
-    assert join_asof(left, right).rows() == [(5, 1, 4, 2, 1)]
+    assert join_asof(left, right).rows() == [(5, 1, 2)]
+    assert join_asof(left, right, age=True).rows() == [(5, 1, 2, 4, 1)]
     assert join_asof(left.with_columns(symbol=pl.lit("A")), right)["b"].to_list() == [2]
-    assert join_asof(left, right.clear()).rows() == [(5, 1, None, None, None)]
-    assert join_asof(left.clear(), right).columns == ["ts_event", "a", "ts_event_right", "b", "age"]
+    assert join_asof(left, right.clear()).rows() == [(5, 1, None)]
+    assert join_asof(left.clear(), right).columns == ["ts_event", "a", "b"]
 
 
 def test_what_was_received_late_was_not_known() -> None:
@@ -107,7 +113,7 @@ def test_what_was_received_late_was_not_known() -> None:
     trades, quotes = (catalog.sql(f"select * exclude (date, venue_seq) from {schema}") for schema in ("trades", "quotes"))
     late = quotes.with_columns(pl.col("ts_recv").dt.offset_by("1s"))
     by_event = join_asof(trades, late, suffix="_quote")
-    known = join_asof(trades, late, clock="arrival", suffix="_quote")
+    known = join_asof(trades, late, clock="arrival", suffix="_quote", age=True)
     assert by_event.height == known.height == trades.height
     assert (by_event["sequence_quote"] > known["sequence_quote"]).any()
     assert (known["ts_recv_quote"] < known["ts_recv"]).all()
@@ -121,7 +127,7 @@ def test_what_was_received_late_was_not_known() -> None:
         ({"clock": "wall"}, InvalidParameter, "clock must be one of event, arrival"),
         ({"tolerance": -1}, InvalidParameter, "tolerance must not be negative"),
         ({"stale_after": "soon"}, InvalidParameter, "stale_after 'soon' is not a span"),
-        ({"suffix": ""}, InvalidParameter, "second column"),
+        ({"suffix": ""}, InvalidParameter, "there is one already"),
         ({"by": "isin"}, DataError, "'isin' missing on the left"),
         ({"clock": "arrival"}, DataError, "'ts_recv' missing on the left"),
     ],

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Literal, get_args
 
 import polars as pl
 
-from cift.domain.instrument import Number, to_decimal
+from cift.domain.instrument import Number
 from cift.errors import InvalidParameter
 from cift.indicators import OrderFlowImbalance
 from cift.research.features.quotes import Column, column
@@ -76,11 +75,9 @@ def trade_sign(
         return pl.coalesce(told, by_tick).alias("trade_sign")
     price, bid, ask = column(price), column(bid), column(ask)
     if tick is not None:
-        step = Fraction(to_decimal(tick, "tick"))
-        price, bid, ask = (in_steps(one, step, "price") for one in (price, bid, ask))
-        side = (price * 2 - bid - ask).sign()
-    else:
-        side = (price - (bid + ask) / 2).fill_nan(None).sign()
+        price, bid, ask = (in_steps(one, tick) for one in (price, bid, ask))
+    # Twice the price beside twice the mid: in ticks both are whole.
+    side = (price * 2 - (bid + ask)).fill_nan(None).sign()
     return pl.coalesce(pl.when(side != 0).then(side).cast(pl.Int8), by_tick).alias("trade_sign")
 
 
@@ -90,7 +87,7 @@ def signed_size(sign: Column = "trade_sign", size: Column = "size") -> pl.Expr:
 
 
 def trade_flow(window: int, *, sign: Column = "trade_sign", size: Column = "size", lot: Number | None = None) -> pl.Expr:
-    """What buyers took less what sellers took over the last `window` prints, in units; null before the first full window.
+    """What buyers took less what sellers took over the last `window` prints, in units; NaN before the first full window.
 
     Args:
         window: number of prints, at least 1.

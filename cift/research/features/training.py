@@ -103,9 +103,10 @@ def _in_force(offset_ns: int) -> Callable[[Sequence[pl.Series]], pl.Series]:
         if not len(ns):
             return values
         asked = ns + offset_ns
-        index = np.searchsorted(ns, asked, side="right") - 1
-        known = (index >= 0) & (asked <= ns[-1])
-        return values.gather(pl.Series(np.where(known, index, 0)).cast(pl.Int64)).set(pl.Series(~known), None)
+        known = int(np.searchsorted(asked, ns[-1], side="right"))
+        held = pl.DataFrame([pl.Series("at", ns), values.alias("value")])
+        looked = pl.DataFrame({"at": asked[:known]}).join_asof(held, on="at", check_sortedness=False)["value"]
+        return looked.extend_constant(None, len(ns) - known).alias(values.name)
 
     return found
 

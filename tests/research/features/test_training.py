@@ -158,7 +158,7 @@ def test_a_training_frame_keeps_symbols_and_days_apart(seed: int, horizon: Any) 
             pl.col("ts_event").shift(-2).alias("known_at")
             if horizon == 2
             else pl.col("ts_event").dt.offset_by("40m").alias("known_at"),
-        ).drop_nulls()  # fmt: skip
+        ).fill_nan(None).drop_nulls()  # fmt: skip
         expected.append(alone)
     whole = pl.concat(expected).sort("ts_event", "symbol")
     assert made.height == whole.height

@@ -34,8 +34,12 @@ def tick_rule(price: Column = "price") -> pl.Expr:
 
     Source: Lee and Ready (1991), "Inferring trade direction from intraday data", J. Finance 46(2).
     """
-    moved = column(price).diff().sign()
-    return pl.when(moved != 0).then(moved).forward_fill().cast(pl.Int8).alias("tick_rule")
+    return _sign(column(price).diff()).forward_fill().alias("tick_rule")
+
+
+def _sign(number: pl.Expr) -> pl.Expr:
+    """1 or -1; null for 0, NaN and null."""
+    return number.sign().cast(pl.Int8, strict=False).replace(0, None)
 
 
 def trade_sign(
@@ -77,8 +81,7 @@ def trade_sign(
     if tick is not None:
         price, bid, ask = (in_steps(one, tick) for one in (price, bid, ask))
     # Twice the price beside twice the mid: in ticks both are whole.
-    side = (price * 2 - (bid + ask)).fill_nan(None).sign()
-    return pl.coalesce(pl.when(side != 0).then(side).cast(pl.Int8), by_tick).alias("trade_sign")
+    return pl.coalesce(_sign(price * 2 - (bid + ask)), by_tick).alias("trade_sign")
 
 
 def signed_size(sign: Column = "trade_sign", size: Column = "size") -> pl.Expr:

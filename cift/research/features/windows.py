@@ -110,17 +110,16 @@ def vwap(
     window = checked_window(window)
     if (tick is None) != (lot is None):
         raise InvalidParameter("vwap takes tick= and lot= together: value is exact where both are whole numbers")
-    if tick is None or lot is None:
-        value, of_value, of_size, numerator, denominator = price * size, None, None, 1.0, 1.0
-    else:
-        step = fraction_of("tick", tick)
-        numerator, denominator = float(step.numerator), float(step.denominator)
+    if tick is not None and lot is not None:
         price, size = in_steps(price, tick), in_steps(size, lot)
-        value, of_value, of_size = price * size, 1, 1
+    value = price * size
     # Both windows pass over the same rows.
     size = pl.when(value.is_not_nan()).then(size)
-    made = summed(value, window, of_value) * numerator / (summed(size, window, of_size) * denominator)
-    return made.alias("vwap")
+    values, sizes = (summed(one, window, None if tick is None else 1) for one in (value, size))
+    if tick is not None:
+        step = fraction_of("tick", tick)
+        values, sizes = values * float(step.numerator), sizes * float(step.denominator)
+    return (values / sizes).alias("vwap")
 
 
 def realised_volatility(window: int, *, price: Column = "mid", returns: Literal["log", "simple"] = "log") -> pl.Expr:
@@ -142,7 +141,7 @@ def realised_volatility(window: int, *, price: Column = "mid", returns: Literal[
         raise InvalidParameter(f"returns must be 'log' or 'simple', not {returns!r}")
     ratio = column(price) / column(price).shift(1)
     change = ratio.log() if returns == "log" else ratio - 1.0
-    return summed(change * change, checked_window(window)).sqrt().alias("realised_volatility")
+    return summed(change.pow(2), checked_window(window)).sqrt().alias("realised_volatility")
 
 
 def roll_spread(window: int, *, price: Column = "price", tick: Number | None = None) -> pl.Expr:

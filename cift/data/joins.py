@@ -15,8 +15,8 @@ ARRIVAL = "ts_arrival"
 
 
 def join_asof(
-    left: pl.DataFrame,
-    right: pl.DataFrame,
+    left: pl.DataFrame | pl.LazyFrame,
+    right: pl.DataFrame | pl.LazyFrame,
     *,
     by: str | None = None,
     clock: Clock = "event",
@@ -31,7 +31,7 @@ def join_asof(
     A row is never matched with a later one. Of rows of `right` of one time the last is taken.
 
     Args:
-        left: rows in order of time (within each symbol at least), as are those of `right`.
+        left: rows in order of time (within each symbol at least), as are those of `right`; lazy frames are collected.
         by: the column of symbols; None: "symbol", where both frames have it.
         clock: "event": by `ts_event`, the order at the venue. "arrival": by when a row was known here, which is `ts_recv`,
             or `ts_event` where that is null, and never before the row in front of it; a column `ts_arrival` is added.
@@ -67,6 +67,7 @@ def join_asof(
     for name, span_ns in spans_ns.items():
         if span_ns is not None and span_ns < 0:
             raise InvalidParameter(f"{name} must not be negative, not {spans[name]!r}")
+    left, right = left.lazy().collect(), right.lazy().collect()
     if by is None and "symbol" in left.columns and "symbol" in right.columns:
         by = "symbol"
     time = "ts_event" if clock == "event" else ARRIVAL

@@ -104,6 +104,7 @@ def test_a_frame_without_symbols_is_one_series() -> None:
     assert join_asof(left, right).rows() == [(5, 1, 2)]
     assert join_asof(left, right, age=True).rows() == [(5, 1, 2, 4, 1)]
     assert join_asof(left.with_columns(symbol=pl.lit("A")), right)["b"].to_list() == [2]
+    assert join_asof(left.lazy(), right.lazy()).rows() == [(5, 1, 2)]
     assert join_asof(left, right.clear()).rows() == [(5, 1, None)]
     assert join_asof(left.clear(), right).columns == ["ts_event", "a", "b"]
 

@@ -93,11 +93,10 @@ def export(
             if writer is None:
                 raise NoData(f"no data: {symbol} has no {name} in this period; nothing was written")
             notes = writer.finish()
-        written = file
     hashes = [(reader.manifest.date, reader.content_hash((interval,))) for reader in selected]
     total = selection_hash(name, [(date, value) for date, value in hashes if value is not None])
     elapsed_s = time.perf_counter() - started
-    return ExportReport(path, kind, symbol, name, rows, written.bytes_written, total, elapsed_s, notes)
+    return ExportReport(path, kind, symbol, name, rows, file.bytes_written, total, elapsed_s, notes)
 
 
 def _refuse_server(to: str | Path) -> None:

@@ -84,6 +84,18 @@ def test_kinds_of_targets() -> None:
     assert frame.select(ft.target(pl.col("mid") * 2, 1, kind="change")).columns == ["target"]
 
 
+def test_neither_lag_nor_target_crosses_from_day_to_day() -> None:
+    hours = pl.Series([22, 23, 25, 26]) * 3_600 * SECOND_NS
+    frame = pl.DataFrame({"ts_event": hours.cast(pl.Datetime("ns", "UTC")), "symbol": ["A"] * 4, "mid": [1.0, 2.0, 3.0, 4.0]})
+    by = ["symbol", ft.session()]
+    made = frame.select(
+        *ft.lagged("mid", [1, "2h"], by=by),
+        ft.target("mid", 1, kind="value", by=by),
+        late=ft.target("mid", "1h", by=by, kind="value"),
+    )
+    assert made.rows() == [(None, None, 2.0, 2.0), (1.0, None, None, None), (None, None, 4.0, 4.0), (3.0, None, None, None)]
+
+
 def test_lags_are_named_by_column_and_distance() -> None:
     frame = pl.DataFrame({"ts_event": [0, 1], "a": [1, 2], "b": ["x", "y"]})
     made = frame.select(ft.lagged(["a", pl.col("b").alias("c")], (n for n in (1, "1ns"))))

@@ -80,19 +80,18 @@ def export(
         reader for reader in readers if reader.manifest.last_ns >= interval[0] and reader.manifest.first_ns < interval[1]
     ]
     rows = 0
-    with output(path, overwrite=overwrite, disk=disk) as file:
-        with compressed(file, suffix) as stream:
-            writer: Writer | None = None
-            for reader in selected:
-                for columns in reader.groups((interval,), every_column=True):
-                    if writer is None:
-                        ends = selected[0].manifest.first_ns, selected[-1].manifest.last_ns
-                        writer = _writer(kind, stream, name, symbol, ends)
-                    writer.write(columns)
-                    rows += length(columns)
-            if writer is None:
-                raise NoData(f"no data: {symbol} has no {name} in this period; nothing was written")
-            notes = writer.finish()
+    with output(path, overwrite=overwrite, disk=disk) as file, compressed(file, suffix) as stream:
+        writer: Writer | None = None
+        for reader in selected:
+            for columns in reader.groups((interval,), every_column=True):
+                if writer is None:
+                    ends = selected[0].manifest.first_ns, selected[-1].manifest.last_ns
+                    writer = _writer(kind, stream, name, symbol, ends)
+                writer.write(columns)
+                rows += length(columns)
+        if writer is None:
+            raise NoData(f"no data: {symbol} has no {name} in this period; nothing was written")
+        notes = writer.finish()
     hashes = [(reader.manifest.date, reader.content_hash((interval,))) for reader in selected]
     total = selection_hash(name, [(date, value) for date, value in hashes if value is not None])
     elapsed_s = time.perf_counter() - started

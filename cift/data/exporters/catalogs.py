@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from cift.data.catalog import END_NS, FIRST_NS, feed_intervals
 from cift.data.columns import length
 from cift.data.exporters.databento import DbnCsvRows, DbnRows
 from cift.data.exporters.tables import CsvRows, JsonRows, ParquetRows, Writer
@@ -14,7 +15,7 @@ from cift.data.hashing import selection_hash
 from cift.data.output import COMPRESSIONS, compressed, output
 from cift.data.reading import Interval, PartitionReader
 from cift.data.storage import Disk
-from cift.data.times import DAY_NS, TimeLike, time_range
+from cift.data.times import TimeLike, time_range
 from cift.domain.chunk import SchemaName
 from cift.domain.schemas import check_schema
 from cift.errors import InvalidParameter, NoData, UnknownName
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".dbn": "dbn"}
 FORMATS = ("parquet", "csv", "jsonl", "dbn", "dbn-csv")
-FIRST_NS, END_NS = -(2**63), 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ def export(
     symbol = _symbol(catalog, symbol)
     name, readers = _readers(catalog, symbol, schema, start, end)
     start_ns, end_ns = time_range(start, end)
-    interval = _interval(name, start_ns, end_ns)
+    wanted = (FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns)
+    (interval,) = feed_intervals(name, (wanted,))
     selected = [
         reader for reader in readers if reader.manifest.last_ns >= interval[0] and reader.manifest.first_ns < interval[1]
     ]
@@ -145,14 +146,6 @@ def _readers(
     if wanted not in held:
         raise NoData(f"no data: {symbol} has no {wanted} in this period; it has {', '.join(held)}")
     return wanted, [reader for reader in found if reader.manifest.schema == wanted]
-
-
-def _interval(schema: SchemaName, start_ns: int | None, end_ns: int | None) -> Interval:
-    """The times asked for; orders from the first of their day, because the book is built from there."""
-    first = FIRST_NS if start_ns is None else start_ns
-    if schema == "mbo" and first > FIRST_NS:
-        first = first // DAY_NS * DAY_NS
-    return first, END_NS if end_ns is None else end_ns
 
 
 def _writer(kind: str, stream: IO[bytes] | Any, schema: SchemaName, symbol: str, ends: Interval) -> Writer:

@@ -111,7 +111,10 @@ def test_a_frame_without_symbols_is_one_series() -> None:
 
 def test_what_was_received_late_was_not_known() -> None:
     catalog = cift.demo_catalog()
-    trades, quotes = (catalog.sql(f"select * exclude (date, venue_seq) from {schema}") for schema in ("trades", "quotes"))
+    trades, quotes = (
+        catalog.sql(f"select * exclude (date, venue_seq) from {schema} order by ts_event, sequence")
+        for schema in ("trades", "quotes")
+    )
     late = quotes.with_columns(pl.col("ts_recv").dt.offset_by("1s"))
     by_event = join_asof(trades, late, suffix="_quote")
     known = join_asof(trades, late, clock="arrival", suffix="_quote", age=True)

@@ -32,7 +32,10 @@ def catalog(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Catalo
 
 
 def test_each_print_of_a_stock_has_the_quote_before_it(catalog: Catalog) -> None:
-    quotes, trades = (catalog.sql(f"select * from {name} where symbol = ?", [STOCK]) for name in ("quotes", "trades"))
+    quotes, trades = (
+        catalog.sql(f"select * from {name} where symbol = ? order by ts_event, sequence", [STOCK])
+        for name in ("quotes", "trades")
+    )
     made = ft.join_asof(trades, quotes, suffix="_quote", age=True)
     known = np.searchsorted(quotes["ts_event"].to_physical(), trades["ts_event"].to_physical(), side="left") - 1
     expected = [None if row < 0 else quotes["sequence"][int(row)] for row in known]

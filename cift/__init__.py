@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cift.domain.bar import Bar
     from cift.domain.instrument import Instrument
     from cift.report.charts import interactive
+    from cift.research import features as features
     from cift.sim.venue import Fees, Latency, Venue
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ _HOMES = {
     "Result": "cift.backtest",
     "Venue": "cift.sim.venue",
     "demo_catalog": "cift.data.demo",
+    "features": "cift.research",
     "interactive": "cift.report.charts",
     "load": "cift.backtest",
     "quotes": "cift.data.frames",
@@ -65,7 +67,8 @@ def __getattr__(name: str) -> Any:
         return partial(_refuse, name)
     if home is None:
         raise AttributeError(f"module 'cift' has no attribute {name!r}")
-    value = getattr(import_module(home), name)
+    module = import_module(home)
+    value = import_module(f"{home}.{name}") if name == "features" else getattr(module, name)
     globals()[name] = value
     return value
 
@@ -77,4 +80,4 @@ def _refuse(name: str, *_: object, **__: object) -> NoReturn:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_HOMES})

@@ -1,4 +1,4 @@
-"""`cift data`: import, list, describe, verify and load."""
+"""`cift data`: import, list, describe, verify, load and export."""
 
 from __future__ import annotations
 
@@ -166,6 +166,15 @@ def load(
     from cift.data.questdb import QuestDB
 
     report = QuestDB(to, timeout=timeout).load(opened(path), symbols or None, start, end, by=by, resend=resend)
+    if as_json:
+        print_json({"catalog": path, **asdict(report)})
+    else:
+        print(report)
+
+
+def export(path: Path, to: str, *, as_json: bool, **choices: Any) -> None:
+    """Writes rows of a catalog as one file and prints what was written."""
+    report = opened(path).export(to, **choices)
     if as_json:
         print_json({"catalog": path, **asdict(report)})
     else:

@@ -23,7 +23,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Import market data into a catalog, look after it, load it into a server.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Import market data into a catalog, look after it, load it into a server, export it.", no_args_is_help=True
+)
 import_app = typer.Typer(help="Import a vendor's files.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 data_app.add_typer(import_app, name="import")
@@ -278,6 +280,28 @@ def data_load(
     from cift.cli.data import load
 
     load(catalog, to, symbol, start, end, by=by, resend=resend, timeout=timeout, as_json=as_json)
+
+
+@data_app.command("export")
+def export_command(
+    catalog: CatalogPath,
+    *,
+    to: Annotated[str, typer.Option(metavar="FILE", help=".parquet, .csv, .jsonl or .dbn; then .gz or .zst.")],
+    symbol: Annotated[str | None, typer.Option(help="May be left out where the catalog holds one.")] = None,
+    schema: Annotated[str | None, typer.Option(help="mbo, quotes or trades; may be left out where there is one.")] = None,
+    start: Annotated[str | None, typer.Option(help="Date or ISO time, UTC; a lone date is that day.")] = None,
+    end: Annotated[str | None, typer.Option(help="Date or ISO time, excluded.")] = None,
+    format: Annotated[  # noqa: A002 (the name of the option)
+        str | None, typer.Option(help="parquet, csv, jsonl, dbn or dbn-csv, where the name does not say it.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write rows of one symbol as a file for other tools."""
+    from cift.cli.data import export
+
+    choices: dict[str, Any] = {"symbol": symbol, "schema": schema, "start": start, "end": end, "format": format}
+    export(catalog, to, as_json=as_json, overwrite=overwrite, **choices)
 
 
 @import_app.command("lobster")

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from cift.data.continuous import Continuous
     from cift.data.doctor import Diagnosis
+    from cift.data.exporters import ExportReport
 
 LEVELS: dict[str, tuple[SchemaName, ...]] = {"L3": ("mbo",), "L2": ("mbp", "trades"), "L1": ("quotes", "trades")}
 """Levels of a view, richest first, and the schemas that make one up."""
@@ -706,6 +707,46 @@ class Catalog:
         from cift.data.sql import query
 
         return query(self._all_readers(), text, parameters, tables or {})
+
+    def export(
+        self,
+        to: str | Path,
+        *,
+        symbol: str | None = None,
+        schema: str | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        format: str | None = None,  # noqa: A002 (what everybody calls it)
+        overwrite: bool = False,
+    ) -> ExportReport:
+        """Writes rows of one symbol and schema as one file for other tools, a row group at a time.
+
+        The file appears whole or not at all. Imported again, whole days have the content hash that the report tells.
+
+        Args:
+            to: a file whose name says its format: .parquet, .csv, .jsonl or .dbn (Databento's); all but Parquet may end in
+                .zst, CSV and JSON lines in .gz.
+            symbol: may be left out where the catalog holds one.
+            schema: which kind of record, "trades", or "bars/1m"; may be left out where the symbol has one.
+            start, end: as for `ticks`; orders from the first of their day, because the book is built from there.
+            format: where the name does not say it; "dbn-csv" is CSV with the columns and numbers of Databento's.
+            overwrite: whether a file that is there is replaced.
+
+        Raises:
+            InvalidParameter: the file exists, or a choice is left open or not known. UnknownSymbol, NoData: there are no rows.
+            CorruptData: a file of the catalog is not what was written. DataError: a value that the format cannot hold.
+            MissingExtra: DBN without databento-dbn. OSError: the disk refuses.
+
+        Example:
+            >>> import cift
+            >>> cift.demo_catalog().export("quotes.csv.gz", schema="quotes").rows  # doctest: +SKIP
+            35505
+        """
+        from cift.data.exporters import export
+
+        return export(
+            self, to, symbol=symbol, schema=schema, start=start, end=end, format=format, overwrite=overwrite, disk=self._disk
+        )
 
     def _level(self, names: Sequence[str], asked: str | None) -> str:
         stored = {name: stored_levels(self._held(name)) for name in names}

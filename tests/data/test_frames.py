@@ -4,6 +4,7 @@ import datetime as dt
 import pickle
 from decimal import Decimal
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -45,6 +46,16 @@ class Capsule:
         return self.table.__arrow_c_stream__(requested_schema)
 
 
+class ArrayCapsule:
+    """A frame of which only one Arrow array of structs is known."""
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self.batch = batch
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> object:
+        return self.batch.__arrow_c_array__(requested_schema)
+
+
 FORMS = {
     "polars": lambda frame: frame,
     "lazy": lambda frame: frame.lazy(),
@@ -52,7 +63,13 @@ FORMS = {
     "pandas by time": lambda frame: frame.to_pandas().set_index(frame.columns[0]),
     "pandas by nameless time": lambda frame: frame.to_pandas().set_index(frame.columns[0]).rename_axis(None),
     "arrow": lambda frame: frame.to_arrow(),
+    "pandas of Arrow": lambda frame: frame.to_pandas(use_pyarrow_extension_array=True),
+    "pandas with nulls": lambda frame: frame.to_pandas().convert_dtypes(),
+    "record batch": lambda frame: frame.to_arrow().combine_chunks().to_batches()[0],
+    "record batch reader": lambda frame: frame.to_arrow().to_reader(),
+    "DuckDB": lambda frame: duckdb.from_arrow(frame.to_arrow()),
     "capsule": lambda frame: Capsule(frame.to_arrow()),
+    "capsule of an array": lambda frame: ArrayCapsule(frame.to_arrow().combine_chunks().to_batches()[0]),
     "capitals": lambda frame: frame.rename(str.upper),
     "aware": lambda frame: frame.with_columns(pl.first().dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo")),
     "nanoseconds": lambda frame: frame.with_columns(pl.first().dt.timestamp("ns")),

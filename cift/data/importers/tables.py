@@ -382,7 +382,7 @@ class Source:
                 raise UnknownName(f"where= names {name!r}; {self.name} has {', '.join(header)}")
         if self._symbol in self._where:
             self._symbol = None
-        if "trade_id" in self.found and not _WHOLE.fullmatch(self.table.value(self.found["trade_id"]) or "x"):
+        if "trade_id" in self.found and not _WHOLE.fullmatch(self.table.value(self.found["trade_id"]) or "0"):
             del self.found["trade_id"]
             self.notes.append("ids of trades are left out: they are no whole numbers")
         if self.session is not None:

@@ -16,15 +16,15 @@ from cift.data.catalog import (
 from cift.data.questdb import asking, tables_of_others
 from cift.data.questdb.feeds import LoadedFeed, Server
 from cift.data.questdb.loading import LoadReport, load
-from cift.data.questdb.tables import LOADED, DayRecord, has_tables, read_days, read_instruments
+from cift.data.questdb.tables import LOADED, DayRecord, has_tables, read_days, read_instruments, refuse_partial
 from cift.data.questdb.texts import known_symbol, literal, one_number, symbols_held
 from cift.data.questdb.transport import Address, Transport
 from cift.data.reading import Interval
-from cift.data.times import DAY_NS, Session, TimeLike, iso, time_range
+from cift.data.times import Session, TimeLike, iso, time_range
 from cift.data.view import Ticks, common_calendar
 from cift.domain.duration import Duration
 from cift.domain.instrument import Instrument
-from cift.errors import CatalogError, InvalidParameter, NoData, UnknownSymbol
+from cift.errors import InvalidParameter, NoData, UnknownSymbol
 
 if TYPE_CHECKING:
     import polars as pl
@@ -188,7 +188,7 @@ class QuestDB:
         days = {name: read_days(transport, name) for name in names}
         level = choose_level({name: _levels(days[name]) for name in names}, level)
         held = {
-            (name, schema): [day for day in days[name] if day.schema == schema and _touches(day, start_ns, end_ns)]
+            (name, schema): [day for day in days[name] if day.schema == schema and day.touches(start_ns, end_ns)]
             for name in names
             for schema in LEVELS[level]
         }
@@ -204,7 +204,7 @@ class QuestDB:
                 group = held[name, schema]
                 if not any(self._has_rows(transport, day, wanted) for day in group):
                     continue
-                _refuse_partial(group)
+                refuse_partial(group)
                 intervals = feed_intervals(schema, wanted)
                 touched = tuple(day for day in group if any(_overlaps(day, interval) for interval in intervals))
                 found.append(LoadedFeed(self.server, known[name], schema, instruments[name], touched, intervals))
@@ -283,18 +283,8 @@ def _levels(days: Sequence[DayRecord]) -> list[str]:
     return [level for level, parts in LEVELS.items() if any(day.schema in parts for day in days)]
 
 
-def _touches(day: DayRecord, start_ns: int | None, end_ns: int | None) -> bool:
-    return (start_ns is None or day.day_ns + DAY_NS > start_ns) and (end_ns is None or day.day_ns < end_ns)
-
-
 def _overlaps(day: DayRecord, interval: Interval) -> bool:
     return day.first_ns < interval[1] and day.last_ns >= interval[0]
-
-
-def _refuse_partial(days: Sequence[DayRecord]) -> None:
-    partial = [day for day in days if day.state != LOADED]
-    if partial:
-        raise CatalogError(f"{partial[0]} is not loaded in full: a load of it was broken off, or goes on; load the day again")
 
 
 def _no_data(symbol: str, held: Sequence[DayRecord], start_ns: int | None, end_ns: int | None, session: Session | None) -> str:

@@ -182,6 +182,7 @@ class TableFeed(_Hashed):
         columns: our column -> the table's.
         where: the condition that selects the symbol, or "true".
         span: first time, and the one after the last.
+        told: table, columns and instrument as plain values, from which a saved run finds the table again.
     """
 
     server: Server
@@ -195,7 +196,13 @@ class TableFeed(_Hashed):
     where: str
     span: Interval
     intervals: tuple[Interval, ...]
+    told: Mapping[str, Any]
     policies: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """The server, without name and password: where a saved run is read from again."""
+        return str(self.server.address)
 
     def _rows(self, *, every_column: bool) -> Iterator[RawColumns]:  # noqa: ARG002
         # What stands before the first interval on its day is read too: it decides the numbers of the rows.

@@ -149,8 +149,8 @@ class QuestDB:
             symbols, start, end, level, session: as in `Catalog.ticks`.
             table: a table of the server that `load` did not make. Its rows pass the screen of `cift.data.screen` and are numbered
                 from 0 within each UTC day, in the order of its sequence if it has one, else as they stand.
-            columns: with `table`, the table's name of a column -> ours: `{"timestamp": "ts_event"}`. Columns of our names are
-                found without it.
+            columns: with `table`, the table's name of a column -> ours, `{"timestamp": "ts_event"}`, or the other way round; all in
+                one direction. Columns of our names are found without it.
             instrument: with `table`, the grid; None: the one that was loaded under that name, or the finest steps of the rows.
         Raises:
             UnknownSymbol: a symbol that the server does not hold; the message suggests the nearest.

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import cift
+from cift.data.questdb.tables import LOADED, DayRecord, make_tables, write_day, write_instrument
 from cift.data.selection import reopen, selection
 from cift.domain.instrument import Instrument
+from cift.domain.schemas import CHUNK_DTYPES
 from cift.errors import CatalogError, InvalidParameter
 from tests.cli.conftest import call as call
 from tests.cli.conftest import strategy as strategy
+from tests.data.market import DAY_NS, MONDAY_NS
 from tests.servers.questdb_server import QuestDBServer
 from tests.servers.test_questdb import Crosses
 from tests.servers.test_questdb_asking import COLUMNS, SYMBOL, TYPES, make_table, prints
@@ -96,3 +103,29 @@ def test_a_saved_run_over_several_tables_says_so(questdb: QuestDBServer) -> None
     assert "of" not in told
     with pytest.raises(CatalogError, match="several tables"):
         reopen(told)
+
+
+def test_a_run_over_more_rows_than_it_holds_keeps_its_memory(questdb: QuestDBServer) -> None:
+    days, rows, symbol = 8, 1_000_000, "HUGE.SIM"
+    columns = ["ts_event", "symbol", "price", "size", "aggressor", "trade_id", "flags", "sequence"]
+    with questdb.client().server.open() as transport:
+        make_tables(transport)
+        write_instrument(transport, Instrument(symbol, "0.01", 1))
+        for day in range(days):
+            first = MONDAY_NS + day * DAY_NS
+            made = f"({first} + (x - 1) * 80_000_000)::timestamp_ns, '{symbol}', 100 + (x % 100) / 100.0, 1.0, 'buy', x, 128, x - 1"
+            transport.ask(f"insert into trades ({', '.join(columns)}) select {made} from long_sequence({rows})")
+            record = DayRecord(symbol, "trades", first, rows, first, first + (rows - 1) * 80_000_000, "", LOADED)
+            write_day(transport, record)
+        deadline = time.monotonic() + 60
+        while transport.ask("select count() from trades where symbol = %s", (symbol,)) != [(days * rows,)]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    child = [sys.executable, Path(__file__).with_name("memory_child.py"), questdb.url, symbol]
+    done = subprocess.run(child, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    seen, grown = (int(word) for word in done.stdout.split())
+    whole = days * rows * sum(np.dtype(kind).itemsize for kind in CHUNK_DTYPES["trades"].values())
+    assert seen == days * rows
+    # A few slices, decoded and as they came, against 400 MB; twice the days would take as much.
+    assert grown < 0.4 * whole, f"{grown:,} of {whole:,} bytes"

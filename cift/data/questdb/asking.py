@@ -31,6 +31,9 @@ from cift.errors import InvalidParameter, UnknownSymbol
 if TYPE_CHECKING:
     import polars as pl
 
+FRAME_SLICE_ROWS = 524_288
+"""Rows of a part of a frame: all of it is kept, so larger parts than a feed's save the server some work."""
+
 
 def frame(
     transport: Transport, schema: str, symbol: str, start_ns: int | None, end_ns: int | None, columns: Sequence[str] | None
@@ -48,7 +51,7 @@ def frame(
     held = _held(transport, kind, symbol, start_ns, end_ns)
     # The symbol is known: asking for it would be a fifth of the server's work.
     asked = ", ".join(quoted or ["sequence"])
-    tables = [table for _, table in slices(transport, held.known, held.days, held.intervals, asked)]
+    tables = [table for _, table in slices(transport, held.known, held.days, held.intervals, asked, FRAME_SLICE_ROWS)]
     if not tables:
         tables = [transport.export(f'select {asked} from "{kind}" where false')]
     found = _polars(pa.concat_tables(tables, promote_options="none"))

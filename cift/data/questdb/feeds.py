@@ -31,7 +31,8 @@ from cift.errors import NoData
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SLICE_ROWS = 262_144
+SLICE_ROWS = 131_072
+"""Rows of a slice of a feed, of which about seven are in memory: waiting at both ends, in the lanes, and with the consumer."""
 LANES = 2
 """Slices that are asked for at a time: a result is the work of one thread of the server, which is two thirds of the wait."""
 
@@ -60,9 +61,9 @@ class Slice:
 
 
 def slices(
-    transport: Transport, known: KnownSymbol, days: Sequence[DayRecord], intervals: Sequence[Interval], columns: str
+    transport: Transport, known: KnownSymbol, days: Sequence[DayRecord], intervals: Sequence[Interval], columns: str, rows: int
 ) -> Iterator[tuple[Slice, pa.Table]]:
-    """Columns of some days' rows within the intervals, slice by slice in the order of time; two or three are held at a time."""
+    """Columns of some days' rows within the intervals, about `rows` at a time in the order of time; up to three parts are held."""
 
     def here(piece: Slice) -> str:
         condition = f"{is_one_of('symbol', [known])} and ts_event >= {literal(piece.start_ns)}"
@@ -74,10 +75,10 @@ def slices(
                 whole = Slice(day, max(start_ns, day.first_ns), min(end_ns, day.last_ns + 1), is_first=True, is_last=True)
                 if whole.start_ns >= whole.stop_ns:
                     continue
-                if day.rows <= SLICE_ROWS:
+                if day.rows <= rows:
                     yield whole
                     continue
-                every = f"sequence % {literal(SLICE_ROWS)} = 0"
+                every = f"sequence % {literal(rows)} = 0"
                 stops = _int64(transport.export(f"select ts_event {here(whole)} and {every}").column(0))
                 for start, stop in _cuts(stops, whole.start_ns, whole.stop_ns):
                     yield Slice(day, start, stop, is_first=start == whole.start_ns, is_last=stop == whole.stop_ns)
@@ -148,7 +149,7 @@ class LoadedFeed(_Hashed):
         columns = ", ".join(f'"{name}"' for name in names)
         with self.server.open() as transport:
             expected: int | None = None
-            for piece, table in slices(transport, self.known, self.days, self.intervals, columns):
+            for piece, table in slices(transport, self.known, self.days, self.intervals, columns, SLICE_ROWS):
                 day = piece.day
                 if piece.is_first:
                     expected = 0 if piece.start_ns == day.first_ns else None

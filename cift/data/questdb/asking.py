@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cift.data.questdb.feeds import slices
 from cift.data.questdb.tables import (
+    BY_SPEC,
     DayRecord,
     column_types,
     has_tables,
@@ -20,13 +21,13 @@ from cift.data.questdb.tables import (
     read_days,
     refuse_partial,
 )
-from cift.data.questdb.texts import KnownSymbol, identifier, is_one_of, known_symbol, literal, span
+from cift.data.questdb.texts import KnownSymbol, identifier, is_one_of, known_symbol, literal, of_kind, span
 from cift.data.questdb.transport import Transport
 from cift.data.times import DAY_NS
 from cift.domain.chunk import SchemaName
 from cift.domain.duration import Duration, duration_ns
 from cift.domain.schemas import check_schema
-from cift.errors import InvalidParameter, UnknownSymbol
+from cift.errors import InvalidParameter, NotSupported, UnknownSymbol
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,7 +37,13 @@ FRAME_SLICE_ROWS = 524_288
 
 
 def frame(
-    transport: Transport, schema: str, symbol: str, start_ns: int | None, end_ns: int | None, columns: Sequence[str] | None
+    transport: Transport,
+    schema: str,
+    symbol: str,
+    start_ns: int | None,
+    end_ns: int | None,
+    columns: Sequence[str] | None,
+    spec: str | None,
 ) -> pl.DataFrame:
     """See `QuestDB.frame`."""
     import polars as pl
@@ -48,7 +55,9 @@ def frame(
     quoted = [identifier(name, types, "column") for name in names if name != "symbol"]
     if not names:
         raise InvalidParameter(f"columns= names none of {', '.join(types)}")
-    held = _held(transport, kind, symbol, start_ns, end_ns)
+    if (kind in BY_SPEC) != (spec is not None):
+        raise InvalidParameter(f"spec= says which bars, such as '1m'; {kind} {'need it' if kind in BY_SPEC else 'have none'}")
+    held = _held(transport, kind, symbol, start_ns, end_ns, spec=spec)
     # The symbol is known: asking for it would be a fifth of the server's work.
     asked = ", ".join(quoted or ["sequence"])
     tables = [table for _, table in slices(transport, held.known, held.days, held.intervals, asked, FRAME_SLICE_ROWS)]
@@ -80,6 +89,8 @@ def latest(transport: Transport, symbols: Sequence[str] | None, schema: str) -> 
     import polars as pl
 
     kind = check_schema(schema)
+    if kind in BY_SPEC:
+        raise NotSupported(f"the latest of {kind} is not asked for by schema alone; take the last row of frame({kind!r}, ...)")
     if not has_tables(transport):
         raise UnknownSymbol("the server holds no symbol: nothing was loaded yet; call load() first")
     if symbols is None:
@@ -137,14 +148,21 @@ class _Held:
         if not self.intervals:
             return "false"
         # Of these two bounds the server makes a range of its index; of alternatives it does not.
-        condition = f"{is_one_of('symbol', [self.known])} and {_between(self.intervals[0][0], self.intervals[-1][1])}"
+        condition = f"{of_kind(self.known, self.days[0].spec)} and {_between(self.intervals[0][0], self.intervals[-1][1])}"
         if len(self.intervals) > 1:
             condition += " and (" + " or ".join(f"({_between(*interval)})" for interval in self.intervals) + ")"
         return condition
 
 
 def _held(
-    transport: Transport, kind: SchemaName, symbol: str, start_ns: int | None, end_ns: int | None, *, and_before: bool = False
+    transport: Transport,
+    kind: SchemaName,
+    symbol: str,
+    start_ns: int | None,
+    end_ns: int | None,
+    *,
+    and_before: bool = False,
+    spec: str | None = None,
 ) -> _Held:
     """The days of a symbol that have time from start to end; `and_before` adds the last one in front of them, whole.
 
@@ -153,7 +171,7 @@ def _held(
         CatalogError: one of them is not loaded in full.
         CorruptData: the server holds more or fewer rows of one than were loaded.
     """
-    known, every = _days(transport, kind, symbol)
+    known, every = _days(transport, kind, symbol, spec)
     days = [day for day in every if day.touches(start_ns, end_ns)]
     if and_before and start_ns is not None:
         days = [day for day in every if day.day_ns + DAY_NS <= start_ns][-1:] + days
@@ -170,22 +188,23 @@ def _held(
     return _Held(known, tuple(days), tuple(intervals))
 
 
-def _days(transport: Transport, kind: SchemaName, symbol: str) -> tuple[KnownSymbol, list[DayRecord]]:
+def _days(transport: Transport, kind: SchemaName, symbol: str, spec: str | None = None) -> tuple[KnownSymbol, list[DayRecord]]:
     if not has_tables(transport):
         raise UnknownSymbol(f"{symbol} is not on the server: nothing was loaded yet; call load() first")
     known = known_symbol(transport, '"days"', '"symbol"', symbol)
     held = read_days(transport, symbol)
-    days = [day for day in held if day.schema == kind]
+    days = [day for day in held if (day.schema, day.spec) == (kind, spec)]
     if not days:
-        there = ", ".join(dict.fromkeys(day.schema for day in held))
-        raise UnknownSymbol(f"the server holds no {kind} of {symbol}, only {there}; load them first")
+        there = ", ".join(dict.fromkeys(day.dataset for day in held))
+        wanted = kind if spec is None else f"{kind}/{spec}"
+        raise UnknownSymbol(f"the server holds no {wanted} of {symbol}, only {there}; load them first")
     return known, days
 
 
 def _check_rows(transport: Transport, known: KnownSymbol, days: Sequence[DayRecord]) -> None:
     if not days:
         return
-    condition = f"{is_one_of('symbol', [known])} and {_between(days[0].day_ns, days[-1].day_ns + DAY_NS)}"
+    condition = f"{of_kind(known, days[0].spec)} and {_between(days[0].day_ns, days[-1].day_ns + DAY_NS)}"
     counted = transport.export(
         f"select timestamp_floor('d', ts_event) at, count() rows_there, min(sequence) low, max(sequence) high "
         f'from "{days[0].schema}" where {condition}'

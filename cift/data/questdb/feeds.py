@@ -18,7 +18,7 @@ from cift.data.columns import Array, RawColumns, chunks, cut, length, stored_col
 from cift.data.frames import by_day, check_chunk_rows, conform, raw_columns
 from cift.data.hashing import ContentHash, selection_hash
 from cift.data.questdb.tables import DayRecord, from_server, not_those
-from cift.data.questdb.texts import KnownSymbol, is_one_of, literal
+from cift.data.questdb.texts import KnownSymbol, literal, of_kind
 from cift.data.questdb.transport import Address, OpenTransport, Transport
 from cift.data.reading import Interval, in_lanes, prefetch
 from cift.data.report import Tally
@@ -66,7 +66,7 @@ def slices(
     """Columns of some days' rows within the intervals, about `rows` at a time in the order of time; up to three parts are held."""
 
     def here(piece: Slice) -> str:
-        condition = f"{is_one_of('symbol', [known])} and ts_event >= {literal(piece.start_ns)}"
+        condition = f"{of_kind(known, piece.day.spec)} and ts_event >= {literal(piece.start_ns)}"
         return f'from "{piece.day.schema}" where {condition} and ts_event < {literal(piece.stop_ns)}'
 
     def cut_up() -> Iterator[Slice]:

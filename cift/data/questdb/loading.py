@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     pass
 
 Way = Literal["ilp", "parquet"]
-BATCH_ROWS = {"ilp": 131_072, "parquet": 262_144}
+BATCH_ROWS = {"ilp": 262_144, "parquet": 262_144}
 LANES = 2
 """Batches that are under way at a time. The server takes one by one thread, so a single lane leaves the other cores idle."""
-_WORDS = ["symbol", *WORD_CODES]
+_WORDS = ["symbol", "spec", *WORD_CODES]
 LOOK_EVERY_S = (0.002, 0.05)
 """Seconds between two looks at what the server shows: at first, and at most."""
 RETRY_EVERY_S = 0.25
@@ -106,7 +106,7 @@ def load(
     instruments, days = _days_of(source, symbols, start, end)
     make_tables(transport)
     _write_instruments(transport, instruments)
-    known = {(day.symbol, day.schema, day.day_ns): day for symbol in instruments for day in read_days(transport, symbol)}
+    known = {(day.symbol, day.dataset, day.day_ns): day for symbol in instruments for day in read_days(transport, symbol)}
     folder = _import_folder(transport) if by in (None, "parquet") else None
     if by == "parquet" and folder is None:
         raise ServerError("by='parquet' needs the server's import folder on this machine; load with by='ilp'")
@@ -114,7 +114,7 @@ def load(
     sent = there = 0
     for day in days:
         record = day.record
-        before = known.get((record.symbol, record.schema, record.day_ns))
+        before = known.get((record.symbol, record.dataset, record.day_ns))
         if _is_there(transport, record, before) and not resend:
             there += 1
             continue
@@ -199,7 +199,7 @@ class _Sender:
                 yield batch
 
         def send(batch: RawColumns) -> None:
-            self._send(record, to_server(record.schema, batch, record.symbol))
+            self._send(record, to_server(record.schema, batch, record.symbol, record.spec))
 
         # The next batches are read while the server takes these.
         for _ in in_lanes(send, prefetch(batches, ahead=1), LANES):
@@ -375,7 +375,14 @@ def _stored(reader: PartitionReader) -> Day:
     manifest = reader.manifest
     day_ns, _ = time_ns(manifest.date, "date")
     record = DayRecord(
-        manifest.symbol, manifest.schema, day_ns, manifest.rows, manifest.first_ns, manifest.last_ns, manifest.content_hash
+        manifest.symbol,
+        manifest.schema,
+        day_ns,
+        manifest.rows,
+        manifest.first_ns,
+        manifest.last_ns,
+        manifest.content_hash,
+        spec=getattr(manifest, "spec", None),
     )
     everything = ((manifest.first_ns, manifest.last_ns + 1),)
     return Day(record, lambda: reader.groups(everything, every_column=True))

@@ -119,7 +119,7 @@ class QuestDB:
         time = pl.Datetime("ns", "UTC")
         return pl.DataFrame(
             {
-                "schema": pl.Series([day.schema for day in days], dtype=pl.String),
+                "schema": pl.Series([day.dataset for day in days], dtype=pl.String),
                 "symbol": pl.Series([day.symbol for day in days], dtype=pl.String),
                 "date": pl.Series([day.date for day in days], dtype=pl.String).str.to_date("%Y-%m-%d"),
                 "rows": pl.Series([day.rows for day in days], dtype=pl.Int64),
@@ -235,6 +235,7 @@ class QuestDB:
         end: TimeLike | None = None,
         *,
         columns: Sequence[str] | None = None,
+        spec: str | None = None,
     ) -> pl.DataFrame:
         """The stored records of a symbol as one frame, in the order of their time; all of it is in memory.
 
@@ -242,9 +243,10 @@ class QuestDB:
             schema: "mbo", "quotes" or "trades".
             symbol, start, end: as in `ticks`; a record of `mbo` is cut like the others.
             columns: some of the table's; None: all.
+            spec: of bars, what ends one: "1m".
         """
         with self.server.open() as transport:
-            return asking.frame(transport, schema, symbol, *time_range(start, end), columns)
+            return asking.frame(transport, schema, symbol, *time_range(start, end), columns, spec)
 
     def ohlcv(
         self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None, every: Duration = "1m"

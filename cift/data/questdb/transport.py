@@ -212,7 +212,7 @@ class OpenTransport:
     def encode(self, table: str, rows: Any) -> Any:
         """See `Transport.encode`."""
         frame = rows.to_pandas(split_blocks=True)
-        words = [name for name in ("symbol", *WORD_CODES) if name in frame]
+        words = [name for name in ("symbol", "spec", *WORD_CODES) if name in frame]
         with self._sending():
             with self._encoder_lock:
                 if self._encoder is None:  # one that never sends, but knows the version that the server speaks

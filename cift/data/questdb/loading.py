@@ -189,8 +189,9 @@ class _Sender:
     def send_day(self, day: Day) -> None:
         """Sends one day and waits until the server holds it."""
         record = day.record
-        # The server applies what it was told in that order, so this need not be seen before the day says `loaded`.
         write_day(self._transport, record)
+        # Seen before the first row is sent: who loads again after a crash then knows whose rows they are.
+        self._until_recorded({record})
         total = ContentHash(record.schema)
 
         def batches() -> Iterator[RawColumns]:
@@ -218,12 +219,17 @@ class _Sender:
         by_symbol: dict[str, set[DayRecord]] = {}
         for record in self._loaded:
             by_symbol.setdefault(record.symbol, set()).add(record)
-        for symbol, records in by_symbol.items():
+        for records in by_symbol.values():
+            self._until_recorded(records)
 
-            def are_recorded(symbol: str = symbol, records: set[DayRecord] = records) -> bool:
-                return records.issubset(read_days(self._transport, symbol))
+    def _until_recorded(self, records: set[DayRecord]) -> None:
+        """Waits until the server shows the records of some days of one symbol."""
+        symbol = next(iter(records)).symbol
 
-            _until(are_recorded, f"the record of {symbol}'s days", self._patience_s)
+        def are_recorded() -> bool:
+            return records.issubset(read_days(self._transport, symbol))
+
+        _until(are_recorded, f"the record of {symbol}'s days", self._patience_s)
 
     def _send(self, record: DayRecord, rows: Any) -> None:
         """Sends a batch until it has arrived, for as long as patience lasts."""

@@ -73,7 +73,8 @@ class _Served:
 
     def serve(self) -> None:
         """Starts it, or skips the benchmark."""
-        sys.path.insert(0, str(Path(__file__).parents[2]))
+        # Behind everything else: the package that is measured is the installed one.
+        sys.path.append(str(Path(__file__).parents[2]))
         from tests.servers.install import install_questdb
         from tests.servers.questdb_server import QuestDBServer
 

@@ -6,6 +6,7 @@ be installed the benchmark is skipped and says why.
 
 from __future__ import annotations
 
+import atexit
 import io
 import sys
 import time
@@ -90,6 +91,7 @@ class _Served:
             raise NotImplementedError(str(error)) from None
         self.server = QuestDBServer(jar, Path(self.folder.name), small=False)
         self.server.start()
+        atexit.register(self.server.stop)  # nobody calls teardown where the rest of a setup fails
         self.client = self.server.client(timeout=60)
         self.day = 0
 

@@ -60,7 +60,12 @@ def root(
 @app.command("run")
 def run_command(
     strategy: Annotated[str, typer.Argument(metavar="FILE.py:Class", help="The strategy.")],
-    data: Annotated[str, typer.Option(help="CATALOG[:SYMBOL[,SYMBOL]], or demo.", metavar="CATALOG[:SYMBOL]")],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="CATALOG[:SYMBOL[,SYMBOL]], demo, or questdb://HOST:PORT/SYMBOL[,SYMBOL].", metavar="CATALOG[:SYMBOL]"
+        ),
+    ],
     start: Annotated[str | None, typer.Option(help="Date or ISO time, UTC; a lone date is that day.")] = None,
     end: Annotated[str | None, typer.Option(help="Date or ISO time, excluded.")] = None,
     level: Annotated[str | None, typer.Option(help="L3 or L1; default: the richest stored.")] = None,
@@ -103,7 +108,7 @@ def verify_command(
     strategy: Annotated[
         str | None, typer.Option(metavar="FILE.py:Class", help="Where the strategy is now, if not where it was.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(metavar="CATALOG", help="Where the data is now, if not where it was.")] = None,
+    data: Annotated[str | None, typer.Option(metavar="CATALOG", help="Where the data is now, if not where it was.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run a saved run again and compare the digest; exit code 0 where it is equal, 1 where it differs."""

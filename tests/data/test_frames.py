@@ -248,3 +248,27 @@ def test_an_empty_frame_of_any_kind_has_no_data() -> None:
 
     with pytest.raises(NoData, match="no data: the frame of quotes has no rows"):
         quotes(pd.DataFrame({name: [] for name in ("ts_event", "bid_price", "bid_size", "ask_price", "ask_size")}))
+
+
+def test_columns_are_named_in_either_direction():
+    frame = QUOTES.rename({"bid_price": "best_bid", "bid_size": "depth"})
+    ours = {"bid_price": "best_bid", "bid_size": "depth"}
+    theirs = {"best_bid": "bid_price", "depth": "bid_size"}
+    expected = quotes(QUOTES).feeds[0].content_hash
+    assert quotes(frame, columns=ours).feeds[0].content_hash == expected
+    assert quotes(frame, columns=theirs).feeds[0].content_hash == expected
+    with pytest.raises(UnknownName):  # half of it in each direction
+        quotes(frame, columns={"bid_price": "best_bid", "depth": "bid_size"})
+    # One map for both frames, in both directions.
+    prints = TRADES.rename({"Price": "last"})
+    for columns in (ours | {"price": "last"}, theirs | {"last": "price"}):
+        assert len(quotes(frame, trades=prints, columns=columns).feeds) == 2
+
+
+def test_a_map_that_can_be_read_both_ways_is_refused():
+    frame = TRADES.rename({"Price": "price", "SIZE": "size"}).with_columns(size=pl.col("size") * 2)
+    with pytest.raises(InvalidParameter, match="can be read both ways"):
+        trades(frame, columns={"price": "size"})
+    swapped = trades(frame.rename({"price": "size", "size": "price"}), columns={"price": "size", "size": "price"})
+    assert swapped.feeds[0].content_hash == trades(frame).feeds[0].content_hash
+    assert trades(frame, columns={"price": "price"}).feeds[0].content_hash == trades(frame).feeds[0].content_hash

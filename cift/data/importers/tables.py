@@ -88,7 +88,8 @@ def import_csv(
         file: the file, in time order.
         schema: "quotes" or "trades".
         symbol: what to store it as, with its venue: "AAPL.XNAS".
-        columns: the file's name of a column, by our name: `{"bid_price": "BID"}`. Columns that are called as ours are found.
+        columns: our name of a column -> the file's, `{"bid_price": "BID"}`, or the other way round. Columns that are called as
+            ours are found.
         time_unit: of numbers: "ns", "us", "ms" or "s".
         timezone: of times that name no zone.
         date: the day, where times are counted from its midnight.

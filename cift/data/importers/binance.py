@@ -22,15 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
-import numpy as np
 
-from cift.data.columns import RawColumns
-from cift.data.importers.binance_depth import DepthChain, DepthEvent
+from cift.data.importers.binance_csv import CONTRACTS, import_tables, is_coin_margined, venue_of
+from cift.data.importers.book_chain import BookChain, BookEvent
 from cift.data.importers.mixed import FinestSteps, MixedRows, Stored
-from cift.data.importers.recording import Id, Levels, Recording, Stamp, decoder, import_recording, paths_of
+from cift.data.importers.recording import Id, Levels, Recording, Stamp, decoder, import_recording, is_recording, paths_of
 from cift.data.report import ImportReport, Tally
 from cift.domain.instrument import Number
-from cift.domain.schemas import AGGRESSOR_CODES, NO_TIME_NS, SUSPECT
+from cift.domain.schemas import AGGRESSOR_CODES, NO_TIME_NS
 from cift.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 BUY, SELL = AGGRESSOR_CODES["buy"], AGGRESSOR_CODES["sell"]
 _DIFF_DEPTH = re.compile(r"depth(@\d+ms)?")
 _PARTIAL_DEPTH = re.compile(r"depth\d+(@\d+ms)?")
-_COIN_MARGINED = re.compile(r"USD_(PERP|\d{6})")
 
 Data = TypeVar("Data")
 
@@ -121,13 +119,16 @@ def import_binance(
     lot_size: Number | None = None,
     policies: Mapping[str, str] | None = None,
 ) -> ImportReport:
-    """Imports recordings of Binance's websocket feeds, which may end in .gz, .zst, .xz or .zip.
+    """Imports recordings of Binance's websocket feeds, or CSV files of its archive; they may end in .gz, .zst, .xz or .zip.
+
+    What the CSV files may hold is the matter of `cift.data.importers.binance_csv`.
 
     Args:
         catalog: where to. Nothing is visible in it before all files have been read.
         files: one, or several in the order of their times, the later ones continuing the first.
         symbol: what to store it as, "BTCUSDT.BINANCE"; of files with several symbols, the messages of BTCUSDT are kept. None:
-            their one symbol, with `BINANCE` (spot), `BINANCE-FUTURES` (USD-M) or `BINANCE-DELIVERY` (COIN-M).
+            their one symbol, with `BINANCE` (spot), `BINANCE-FUTURES` (USD-M) or `BINANCE-DELIVERY` (COIN-M). Most CSV files do not
+            tell it.
         tick_size: the finest step of prices; None: what the catalog knows, or inferred from the prices, with a note.
         lot_size: the finest step of sizes; None likewise.
         policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit.
@@ -140,11 +141,15 @@ def import_binance(
         DataError: a line that is no message, or a row that is rejected; the message names file and row. The catalog is as it was.
         CorruptData: the compressed data is damaged.
         NoData: nothing of that symbol.
+        InvalidParameter: a CSV file that does not tell its symbol, and none was given.
 
     Example:
         >>> import_binance(catalog, ["btcusdt_20240808.gz", "btcusdt_20240809.gz"])  # doctest: +SKIP
     """
-    return import_recording(catalog, paths_of(files), BinanceRecording, symbol, tick_size, lot_size, policies)
+    paths = paths_of(files)
+    if not is_recording(paths[0]):
+        return import_tables(catalog, paths, symbol, tick_size, lot_size, policies)
+    return import_recording(catalog, paths, BinanceRecording, symbol, tick_size, lot_size, policies)
 
 
 class BinanceRecording(Recording):
@@ -152,7 +157,7 @@ class BinanceRecording(Recording):
 
     def __init__(self, mixed: MixedRows, steps: FinestSteps, tally: Tally, wanted: str | None) -> None:
         super().__init__(mixed, steps, tally, wanted)
-        self._chain = DepthChain(self.levels("before"), self.levels("levels"), tally)
+        self._chain = BookChain(self.levels("before"), self.levels("levels"), tally, in_order=False)
         self._quotes = self.plain("quotes", "quotes").rows
         self._trades = self.plain("trades", "trades").rows
         self._aggregated = self.plain("aggregated", "trades").rows
@@ -226,7 +231,7 @@ class BinanceRecording(Recording):
         if self._futures is None:
             self._futures = data.pu is not None
         ts_event = self._time(data.T, data.E)
-        self._chain.event(DepthEvent(data.U, data.u, data.pu, data.b, data.a, ts_event, ts_recv, self.row))
+        self._chain.event(BookEvent(data.U, data.u, data.pu, data.b, data.a, ts_event, ts_recv, self.row))
 
     def _snapshot(self, data: _Snapshot, ts_recv: int) -> None:
         if data.symbol is None:
@@ -234,7 +239,7 @@ class BinanceRecording(Recording):
         elif not self.is_wanted(data.symbol):
             return
         ts_event, number = self._time(data.T, data.E), data.lastUpdateId
-        self._chain.snapshot(DepthEvent(number, number, None, data.bids, data.asks, ts_event, ts_recv, self.row))
+        self._chain.snapshot(BookEvent(number, number, None, data.bids, data.asks, ts_event, ts_recv, self.row))
 
     def _ticker(self, data: _Ticker, ts_recv: int) -> None:
         if not self.is_wanted(data.s):
@@ -269,12 +274,7 @@ class BinanceRecording(Recording):
 
     def venue(self) -> str:
         """By the market that the messages are of."""
-        if not self._futures:
-            return "BINANCE"
-        return "BINANCE-DELIVERY" if self._is_coin_margined() else "BINANCE-FUTURES"
-
-    def _is_coin_margined(self) -> bool:
-        return _COIN_MARGINED.search(self.wanted or "") is not None
+        return venue_of(self.wanted or "", futures=bool(self._futures))
 
     def parts(self) -> list[Stored]:
         """Levels from the first snapshot on, quotes, and trades.
@@ -289,13 +289,6 @@ class BinanceRecording(Recording):
                 "record each symbol in a file of its own"
             )
         counts, rows = self.tally.counts, self.mixed.rows
-        if self._chain.started:
-            book = Stored("mbp", ("levels",), self.told_time)
-            counts["before_snapshot"] = rows.get("before", 0)
-        else:
-            book = Stored("mbp", ("before",), self._suspect)
-            if rows.get("before"):
-                self.notes.append("no snapshot: the book lacks every level that no event has set, and its rows are SUSPECT")
         prints = "trades" if rows.get("trades") else "aggregated"
         if prints == "trades" and rows.get("aggregated"):
             self.notes.append(f"aggregated trades are left out beside the trades themselves: {rows['aggregated']:,} messages")
@@ -304,14 +297,10 @@ class BinanceRecording(Recording):
                 "messages without a time of the exchange have the latest that a message before them told: "
                 f"{counts['time_of_message_before']:,}"
             )
-        if counts["old_events"]:
-            self.notes.append(
-                f"depth events that the book contained already were left out: {counts['old_events']:,}; "
-                "many of them mean files in the wrong order"
-            )
-        if self._is_coin_margined():
-            self.notes.append("sizes are contracts, whose worth is in dollars; the instrument counts them as units")
-        return [book, Stored("quotes", ("quotes",), self.told_time), Stored("trades", (prints,), self.told_time)]
-
-    def _suspect(self, columns: RawColumns) -> RawColumns:
-        return self.told_time({**columns, "flags": columns["flags"] | np.uint8(SUSPECT)})
+        if is_coin_margined(self.wanted or ""):
+            self.notes.append(CONTRACTS)
+        return [
+            self.book_part(self._chain),
+            Stored("quotes", ("quotes",), self.told_time),
+            Stored("trades", (prints,), self.told_time),
+        ]

@@ -25,7 +25,7 @@ from cift.data.storage import StagedFile
 from cift.data.writing import PartitionWriter
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument, Number
-from cift.domain.schemas import PRICE_COLUMNS, SIZE_COLUMNS
+from cift.domain.schemas import PRICE_COLUMNS, SIZE_COLUMNS, SUSPECT
 from cift.errors import DataError
 
 Batch = tuple[str, Array, RawColumns]
@@ -149,6 +149,34 @@ class Stored:
     schema: SchemaName
     kinds: tuple[str, ...]
     change: Callable[[RawColumns], RawColumns] | None = None
+
+
+def since_snapshot(
+    mixed: MixedRows,
+    tally: Tally,
+    notes: list[str],
+    *,
+    started: bool,
+    change: Callable[[RawColumns], RawColumns] = lambda columns: columns,
+) -> Stored:
+    """What is stored of a book whose rows are of the kinds "before" (its first snapshot) and "levels" (from then on).
+
+    Only the latter, since a book that lacks levels shows a wrong best price; without any snapshot all of them, which are SUSPECT.
+
+    Args:
+        started: whether a snapshot came.
+        change: what is done to a batch.
+    """
+    if started:
+        tally.counts["before_snapshot"] = mixed.rows.get("before", 0)
+        return Stored("mbp", ("levels",), change)
+    if mixed.rows.get("before"):
+        notes.append("no snapshot: the book lacks every level that no event has set, and its rows are SUSPECT")
+
+    def suspect(columns: RawColumns) -> RawColumns:
+        return change({**columns, "flags": columns["flags"] | np.uint8(SUSPECT)})
+
+    return Stored("mbp", ("before",), suspect)
 
 
 def store(

@@ -18,8 +18,9 @@ import msgspec
 import numpy as np
 
 from cift.data.columns import Array, RawColumns
+from cift.data.importers.book_chain import BookChain
 from cift.data.importers.levels import LevelRows
-from cift.data.importers.mixed import FinestSteps, MixedRows, Stored, count_rows, store
+from cift.data.importers.mixed import FinestSteps, MixedRows, Stored, count_rows, since_snapshot, store
 from cift.data.importers.text import byte_lines
 from cift.data.report import ImportReport, Tally
 from cift.domain.chunk import SchemaName
@@ -191,6 +192,15 @@ class Recording:
         """File and row, for errors."""
         return f"{self.tally.source}, row {self.row}"
 
+    def book_part(self, chain: BookChain) -> Stored:
+        """What is stored of a book whose builders are named "before" and "levels"."""
+        old = self.tally.counts["old_events"]
+        if old:
+            self.notes.append(
+                f"events that the book contained already were left out: {old:,}; many of them mean files in the wrong order"
+            )
+        return since_snapshot(self.mixed, self.tally, self.notes, started=chain.started, change=self.told_time)
+
     # ------------------------------------------------------------------ reading
 
     def read(self, path: Path) -> None:
@@ -252,6 +262,12 @@ def _each_once(pairs: list[tuple[str, Any]]) -> None:
 
 def _shown(line: bytes) -> str:
     return repr(line[:SHOWN_BYTES])[1:] + ("..." if len(line) > SHOWN_BYTES else "")
+
+
+def is_recording(path: Path) -> bool:
+    """Whether a file begins as a recording does: with a message, or a time and a message."""
+    first = next((line for _, line, _ in byte_lines(path) if line), b"")
+    return first.partition(b" ")[2].startswith(b"{") or first.startswith(b"{")
 
 
 def paths_of(files: str | Path | Sequence[str | Path]) -> list[Path]:

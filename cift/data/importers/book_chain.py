@@ -1,8 +1,9 @@
-"""Binance's way to keep a book: a snapshot, and events that continue it and one another by their update ids.
+"""A book kept by a snapshot and by events that continue it and one another by their update ids.
 
-An event covers the ids `U` to `u`. On futures it names the last id of the event before it as `pu`, on spot it begins with the id
-after it. A snapshot is the book after the id `lastUpdateId`; it comes by another way than the events, so some that came before
-it happened after it, and the other way round. Source: "How to manage a local order book correctly", developers.binance.com.
+An event covers the ids `first_id` to `last_id`, and begins with the id after the event before it, or names that one's last id as
+`previous_id`. A snapshot is the book after its `last_id`. Where it comes by another way than the events (Binance: by REST), some
+of those that came before it happened after it, and the other way round. Source: "How to manage a local order book correctly",
+developers.binance.com; "Orderbook", bybit-exchange.github.io/docs/v5.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ EVENTS_KEPT = 512
 """Events that may have come before a snapshot and happened after it: five seconds and more of the busiest feed."""
 
 
-class DepthEvent(NamedTuple):
-    """One event of the book.
+class BookEvent(NamedTuple):
+    """One event of the book, or a snapshot.
 
     Args:
-        first_id, last_id: `U` and `u`.
-        previous_id: `pu`; None on spot.
+        first_id, last_id: the update ids that it covers (Binance: `U` and `u`).
+        previous_id: the last id of the event before it (`pu`); None where ids have no holes.
         bids, asks: the levels that it sets.
         ts_event, ts_recv: in ns.
         row: its line in the file.
@@ -39,22 +40,27 @@ class DepthEvent(NamedTuple):
     row: int
 
 
-class DepthChain:
+class BookChain:
     """Joins events and snapshots.
 
     What came before the first snapshot goes to `before`, the rest to `after`. An event that the book already contains is left
     out (`old_events`). Where ids are missing between two (`gaps`), what follows is SUSPECT until the next snapshot.
+
+    Args:
+        before, after: take the rows.
+        tally: counts.
+        in_order: snapshots stand among the events in the order in which both happened.
     """
 
-    def __init__(self, before: LevelRows, after: LevelRows, tally: Tally) -> None:
+    def __init__(self, before: LevelRows, after: LevelRows, tally: Tally, *, in_order: bool) -> None:
         self._before, self._after, self._tally = before, after, tally
-        self._recent: deque[DepthEvent] = deque(maxlen=EVENTS_KEPT)
+        self._recent: deque[BookEvent] = deque(maxlen=0 if in_order else EVENTS_KEPT)
         self._last_id: int | None = None
         self._mark = 0
         self.started = False
         """Whether a snapshot has come."""
 
-    def event(self, event: DepthEvent) -> None:
+    def event(self, event: BookEvent) -> None:
         """Takes one event, in the order of receipt."""
         if self._last_id is not None:
             if event.last_id <= self._last_id:
@@ -69,8 +75,8 @@ class DepthChain:
         rows = self._after if self.started else self._before
         rows.add(event.ts_event, event.ts_recv, event.last_id, event.bids, event.asks, event.row, self._mark)
 
-    def snapshot(self, book: DepthEvent) -> None:
-        """Takes a snapshot, whose id is `last_id`; what came before it and happened after it comes again, received with it."""
+    def snapshot(self, book: BookEvent) -> None:
+        """Takes a snapshot; events that came before it and happened after it come again, received with it."""
         later = [event for event in self._recent if event.last_id > book.last_id]
         self._tally.counts["snapshots"] += 1
         self._tally.counts["events_after_their_snapshot"] += len(later)

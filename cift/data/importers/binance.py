@@ -103,8 +103,7 @@ class _OfStream(msgspec.Struct, Generic[Data], gc=False):
 class _Unknown(msgspec.Struct, gc=False):
     """What tells of any message what it is."""
 
-    stream: str | None = None
-    data: msgspec.Raw | None = None
+    stream: str = ""
     e: str | None = None
     lastUpdateId: int | None = None  # noqa: N815
     B: str | float | None = None
@@ -203,7 +202,7 @@ class BinanceRecording(Recording):
     def _slowly(self, body: bytes, ts_recv: int) -> None:
         """A message that does not begin as those of combined streams do."""
         told = self._look(body)
-        if told.data is not None and told.stream is not None:
+        if told.stream:
             found = self._of_stream(told.stream.partition("@")[2])
             if found is None:
                 self.tally.counts["other_messages"] += 1

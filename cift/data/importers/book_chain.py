@@ -62,6 +62,11 @@ class BookChain:
 
     def event(self, event: BookEvent) -> None:
         """Takes one event, in the order of receipt."""
+        # One that the book contains may be missing in the next snapshot, which need not be younger.
+        self._recent.append(event)
+        self._apply(event)
+
+    def _apply(self, event: BookEvent) -> None:
         if self._last_id is not None:
             if event.last_id <= self._last_id:
                 self._tally.counts["old_events"] += 1
@@ -71,7 +76,6 @@ class BookChain:
                 self._tally.counts["gaps"] += 1
                 self._mark = SUSPECT
         self._last_id = event.last_id
-        self._recent.append(event)
         rows = self._after if self.started else self._before
         rows.add(event.ts_event, event.ts_recv, event.last_id, event.bids, event.asks, event.row, self._mark)
 
@@ -80,8 +84,7 @@ class BookChain:
         later = [event for event in self._recent if event.last_id > book.last_id]
         self._tally.counts["snapshots"] += 1
         self._tally.counts["events_after_their_snapshot"] += len(later)
-        self._recent.clear()
         self._mark, self._last_id, self.started = 0, book.last_id, True
         self._after.add(book.ts_event, book.ts_recv, book.last_id, book.bids, book.asks, book.row, snapshot=True)
         for event in later:
-            self.event(event._replace(ts_recv=book.ts_recv))
+            self._apply(event._replace(ts_recv=book.ts_recv))

@@ -18,7 +18,7 @@ import msgspec
 
 from cift.data.importers.levels import TopOfBook
 from cift.data.importers.mixed import FinestSteps, MixedRows
-from cift.data.importers.recording import Id, Recording, Stamp, decoder, import_recording, paths_of
+from cift.data.importers.recording import Id, Recording, Stamp, decoder, import_recording, paths_of, stamp_ns
 from cift.data.report import ImportReport, Tally
 from cift.domain.instrument import Number
 from cift.domain.schemas import AGGRESSOR_CODES, NO_TIME_NS
@@ -126,7 +126,7 @@ class HyperliquidRecording(Recording):
     def _picture(self, book: _Book, ts_recv: int) -> None:
         if not self.is_wanted(book.coin):
             return
-        ts_event = self.told(book.time)
+        ts_event = stamp_ns(book.time)
         bids, asks = ([(level.px, level.sz) for level in side] for side in book.levels)
         first = self._top is None
         if self._top is None:
@@ -147,7 +147,8 @@ class HyperliquidRecording(Recording):
         if len(self._ids) > IDS_KEPT:
             del self._ids[next(iter(self._ids))]
         side = SIDES[trade.side]
-        self._trades.append((self.told(trade.time), ts_recv, trade.px, trade.sz, side, trade.tid, NO_TIME_NS, self.row))
+        ts_event = stamp_ns(trade.time)
+        self._trades.append((ts_event, ts_recv, trade.px, trade.sz, side, trade.tid, NO_TIME_NS, self.row))
 
     def venue(self) -> str:
         """Hyperliquid is one venue."""

@@ -22,11 +22,15 @@ from cift.data.manifest import Manifest
 from cift.data.report import Tally
 from cift.data.screen import Screen
 from cift.data.storage import StagedFile
+from cift.data.times import iso
 from cift.data.writing import PartitionWriter
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument, Number
 from cift.domain.schemas import PRICE_COLUMNS, SIZE_COLUMNS, SUSPECT
-from cift.errors import DataError
+from cift.errors import DataError, TimeOrder
+
+BACK_NS_MAX = 60 * 1_000_000_000
+"""Times of a venue that go back by more than this are no matter of its own disorder."""
 
 Batch = tuple[str, Array, RawColumns]
 """The name of a file, the numbers of some of its rows, and what they became, as raw columns."""
@@ -189,11 +193,12 @@ def store(
 ) -> None:
     """Stages the parts.
 
-    Times that go back become the time of the row above, counted as `time_went_back`. A day of levels but the first begins with
-    the book that the day before left (`books_carried`).
+    Times that go back a little become the time of the row above, counted as `time_went_back`. A day of levels but the first
+    begins with the book that the day before left (`books_carried`).
 
     Raises:
         DataError: a row is rejected; the message names file and row.
+        TimeOrder: a time goes back by more than a minute.
     """
     name = tally.source
     for part in parts:
@@ -212,7 +217,9 @@ def _screened(mixed: MixedRows, part: Stored, screen: Screen, tally: Tally) -> I
             screen.source = tally.source = source
             changed = columns if part.change is None else part.change(columns)
             times, back = running_maximum(changed["ts_event"], last_ns)
-            tally.counts["time_went_back"] += back
+            if back:
+                _look_back(source, numbers, changed["ts_event"], times)
+                tally.counts["time_went_back"] += back
             last_ns = int(times[-1])
             batch = {**changed, "ts_event": times}
             if part.schema != "mbp":
@@ -221,6 +228,16 @@ def _screened(mixed: MixedRows, part: Stored, screen: Screen, tally: Tally) -> I
             for rows, piece in book.follow(numbers, batch):
                 yield screen.check(piece, rows)
     tally.counts["books_carried"] += book.carried
+
+
+def _look_back(source: str, numbers: Array, told: Array, highest: Array) -> None:
+    far = np.flatnonzero(highest - told > BACK_NS_MAX)
+    if len(far):
+        at = int(far[0])
+        raise TimeOrder(
+            f"{source}, row {numbers[at]}: ts_event goes back from {iso(int(highest[at]))} to {iso(int(told[at]))}, more than "
+            f"{BACK_NS_MAX // 10**9} s; a stamp is wrong, or the files are not in the order of their times"
+        )
 
 
 def count_rows(tally: Tally, parts: Sequence[Stored], written: Sequence[Manifest]) -> int:

@@ -20,13 +20,14 @@ import numpy as np
 from cift.data.columns import Array, RawColumns
 from cift.data.importers.book_chain import BookChain
 from cift.data.importers.levels import LevelRows
-from cift.data.importers.mixed import FinestSteps, MixedRows, Stored, count_rows, since_snapshot, store
+from cift.data.importers.mixed import BACK_NS_MAX, FinestSteps, MixedRows, Stored, count_rows, since_snapshot, store
 from cift.data.importers.text import byte_lines
 from cift.data.report import ImportReport, Tally
+from cift.data.times import iso
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Number
 from cift.domain.schemas import LAST, NO_TIME_NS, STORED_DTYPES
-from cift.errors import CiftError, DataError, InvalidParameter, NoData
+from cift.errors import CiftError, DataError, InvalidParameter, NoData, TimeOrder
 
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
@@ -159,6 +160,9 @@ class Recording:
         """A stamp of the venue in ns, which the clock follows; without one, the clock.
 
         The clock is NO_TIME_NS before the first stamp; `told_time` puts that one in its place.
+
+        Raises:
+            TimeOrder: a stamp more than a minute before the clock.
         """
         if stamp is None:
             self.tally.counts["time_of_message_before"] += 1
@@ -166,6 +170,11 @@ class Recording:
         ts_ns = stamp_ns(stamp)
         if self.first_stamp is None:
             self.first_stamp = ts_ns
+        elif ts_ns < self.clock - BACK_NS_MAX:
+            raise TimeOrder(
+                f"{self.where()}: the time of the venue goes back from {iso(self.clock)} to {iso(ts_ns)}, more than "
+                f"{BACK_NS_MAX // 10**9} s; a stamp is wrong, or the files are not in the order of their times"
+            )
         self.clock = max(self.clock, ts_ns)
         return ts_ns
 
@@ -180,7 +189,8 @@ class Recording:
     def each_key_once(self, kind: Any, body: bytes) -> None:
         """Sees that no object of a message names a key twice, of which JSON readers take the last.
 
-        Only a message with a number of keys that no message of its kind had before is looked at closely.
+        Only a message with a number of keys that no message of its kind had before is looked at closely: one that names a key
+        twice and lacks another passes.
         """
         known = self._key_counts.setdefault(kind, set())
         count = body.count(b'":')

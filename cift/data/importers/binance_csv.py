@@ -32,6 +32,7 @@ from cift.data.importers.book_chain import BookChain, BookEvent
 from cift.data.importers.levels import LevelRows
 from cift.data.importers.mixed import FinestSteps, MixedRows, Stored, count_rows, since_snapshot, store
 from cift.data.importers.tables import NS_PER_UNIT, CsvFile, Source, Times
+from cift.data.importers.text import lines
 from cift.data.report import ImportReport, Tally
 from cift.data.screen import LATEST_NS
 from cift.domain.bar_spec import BarSpec
@@ -120,9 +121,10 @@ def _table(path: Path) -> CsvFile:
     Raises:
         NoData: it is empty. DataError: it is no file of Binance.
     """
-    first = CsvFile(path, None).header
-    if not first:
+    line = next((line for _, line in lines(path) if line), "")
+    if not line:
         raise NoData(f"{path.name} is empty; nothing was written")
+    first = line.split(",")
     if not first[0].strip().isdecimal():
         return CsvFile(path, None)
     truth = [cell.strip().lower() in _TRUTHS for cell in first]
@@ -147,7 +149,7 @@ def _kind(table: CsvFile) -> tuple[str, ...]:
         if header >= set(kind):
             return KLINES if kind == KLINES[:9] else kind
     raise DataError(
-        f"{table.path.name} has the columns {', '.join(table.header[:20])}; trades, aggTrades, bookTicker, klines and depth of "
+        f"{table.path.name} has the columns {', '.join(table.header)[:300]}; trades, aggTrades, bookTicker, klines and depth of "
         "Binance are known"
     )
 
@@ -272,11 +274,15 @@ class _Job:
             rows = zip(*(by_name[column] for column in (*ints, *texts, "price", "qty")), strict=True)
             for stamp, first, last, previous, symbol, side, kind, price, size in rows:
                 if None in (stamp, first, last, previous, price, size) or side not in sides or kind not in ("snap", "set"):
-                    raise DataError(f"{name}, row {row}: side {side}, update_type {kind}; a level of Binance was expected")
+                    raise DataError(
+                        f"{name}, row {row}: side {str(side)[:80]}, update_type {str(kind)[:80]}; a level of Binance was expected"
+                    )
                 if not 0 < stamp * 1_000_000 < LATEST_NS:
                     raise DataError(f"{name}, row {row}: timestamp {stamp} is not in milliseconds")
                 if symbol != self.raw_symbol:
-                    raise DataError(f"{name}, row {row}: a level of {symbol} where {self.raw_symbol} was expected")
+                    raise DataError(
+                        f"{name}, row {row}: a level of {str(symbol)[:80]} where {self.raw_symbol[:80]} was expected"
+                    )
                 if key != (stamp, first, last, previous, kind):
                     if key is not None:
                         yield event()

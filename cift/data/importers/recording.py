@@ -151,7 +151,7 @@ class Recording:
             self.wanted = symbol
             return True
         if not self._asked:
-            raise DataError(f"{self.where()}: a message of {symbol} after some of {self.wanted}; pick one by symbol=")
+            raise DataError(f"{self.where()}: a message of {symbol[:80]} after some of {self.wanted[:80]}; pick one by symbol=")
         self.others.add(symbol)
         self.tally.counts["other_symbols"] += 1
         return False

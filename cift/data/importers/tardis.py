@@ -62,14 +62,13 @@ def import_tardis(
         NoData: no rows.
     """
     table = CsvFile(Path(file), None)
+    if not {"exchange", "symbol", "timestamp", "local_timestamp"} <= set(table.header):
+        raise DataError(f"{table.path.name} has the columns {', '.join(table.header)[:300]}; it is no file of Tardis")
     schema = next((schema for schema, columns in COLUMNS.items() if set(columns.values()) <= set(table.header)), None)
-    books = set(table.header) >= CHANGES or levels_shown(table.header) > 0
-    if schema is None and not books:
-        if {"exchange", "symbol", "local_timestamp"} <= set(table.header):
-            raise NotSupported(
-                f"{table.path.name} is of another kind; quotes, trades, incremental_book_L2 and book_snapshot_N are supported"
-            )
-        raise DataError(f"{table.path.name} has the columns {', '.join(table.header[:20])}; it is no file of Tardis")
+    if schema is None and not set(table.header) >= CHANGES and not levels_shown(table.header):
+        raise NotSupported(
+            f"{table.path.name} is of another kind; quotes, trades, incremental_book_L2 and book_snapshot_N are supported"
+        )
     if not table.first:
         raise NoData(f"{table.path.name} holds no rows to import; nothing was written")
     where = None

@@ -107,7 +107,9 @@ class _Books:
             if self.asked is None and not keep.all():
                 at = int(np.flatnonzero(~keep)[0])
                 other = table["symbol"][at].as_py()
-                raise DataError(f"{self.table.path.name}, row {numbers[at]}: {other} after {self._symbol}; pick one by symbol=")
+                raise DataError(
+                    f"{self.table.path.name}, row {numbers[at]}: {str(other)[:80]} after {self._symbol[:80]}; pick one by symbol="
+                )
             self.tally.counts["other_symbols"] += int((~keep).sum())
             if not keep.all():
                 table, numbers = table.filter(pa.array(keep)), numbers[keep]
@@ -154,7 +156,7 @@ class _Changes(_Books):
         if (at < 0).any():
             first = int(np.flatnonzero(at < 0)[0])
             raise DataError(
-                f"{self.table.path.name}, row {numbers[first]}: side {table['side'][first].as_py()!r} is not bid or ask"
+                f"{self.table.path.name}, row {numbers[first]}: side {table['side'][first].as_py()[:80]!r} is not bid or ask"
             )
         rows = len(numbers)
         snapshot = np.asarray(one_array(table["is_snapshot"]).to_numpy(zero_copy_only=False))

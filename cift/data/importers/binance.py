@@ -39,6 +39,8 @@ BUY, SELL = AGGRESSOR_CODES["buy"], AGGRESSOR_CODES["sell"]
 _DIFF_DEPTH = re.compile(r"depth(@\d+ms)?")
 _PARTIAL_DEPTH = re.compile(r"depth\d+(@\d+ms)?")
 
+SHOWN_MAX = 40
+
 Data = TypeVar("Data")
 
 
@@ -162,7 +164,8 @@ class BinanceRecording(Recording):
         self._aggregated = self.plain("aggregated", "trades").rows
         self._futures: bool | None = None
         self._nameless_snapshot = False
-        self._streams: dict[bytes, tuple[Callable[[bytes], Any], Callable[[Any, int], None]] | None] = {}
+        self._partial: set[str] = set()
+        self._streams: dict[bytes, tuple[Callable[[bytes], Any], Callable[[Any, int], None]]] = {}
         self._takers: dict[str, tuple[Any, Callable[[Any, int], None]]] = {
             "depthUpdate": (_Depth, self._depth),
             "bookTicker": (_Ticker, self._ticker),
@@ -176,13 +179,15 @@ class BinanceRecording(Recording):
     def message(self, body: bytes, ts_recv: int) -> None:
         """Takes one message."""
         if body.startswith(b'{"stream":"'):
-            stream = body[11 : body.find(b'"', 11)].partition(b"@")[2]
-            if stream not in self._streams:
-                self._streams[stream] = self._of_stream(stream.decode("ascii"))
-            found = self._streams[stream]
+            stream = body[11 : body.find(b'"', 11)]
+            found = self._streams.get(stream)
             if found is None:
-                self.tally.counts["other_messages"] += 1
-                return
+                # Streams that are read are few; others are looked up each time.
+                found = self._of_stream(stream.decode("ascii").partition("@")[2])
+                if found is None:
+                    self.tally.counts["other_messages"] += 1
+                    return
+                self._streams[stream] = found
             self.each_key_once(stream, body)
             decode, take = found
             take(decode(body).data, ts_recv)
@@ -193,7 +198,7 @@ class BinanceRecording(Recording):
         """How the messages of a combined stream are read; None: not at all."""
         kind = "depthUpdate" if _DIFF_DEPTH.fullmatch(stream) else stream
         if _PARTIAL_DEPTH.fullmatch(stream):
-            self.notes.append(f"the stream {stream}, pictures of the best levels, is left out: the book is kept by diff depth")
+            self._partial.add(stream[:SHOWN_MAX])
         if kind not in self._takers:
             return None
         shape, take = self._takers[kind]
@@ -221,15 +226,12 @@ class BinanceRecording(Recording):
 
     # ------------------------------------------------------------------ messages
 
-    def _time(self, transacted: int | None, sent: int | None) -> int:
-        return self.told(sent if transacted is None else transacted)
-
     def _depth(self, data: _Depth, ts_recv: int) -> None:
         if not self.is_wanted(data.s):
             return
         if self._futures is None:
             self._futures = data.pu is not None
-        ts_event = self._time(data.T, data.E)
+        ts_event = self.told(data.E if data.T is None else data.T)
         self._chain.event(BookEvent(data.U, data.u, data.pu, data.b, data.a, ts_event, ts_recv, self.row))
 
     def _snapshot(self, data: _Snapshot, ts_recv: int) -> None:
@@ -237,7 +239,7 @@ class BinanceRecording(Recording):
             self._nameless_snapshot = True
         elif not self.is_wanted(data.symbol):
             return
-        ts_event, number = self._time(data.T, data.E), data.lastUpdateId
+        ts_event, number = self.told(data.E if data.T is None else data.T), data.lastUpdateId
         self._chain.snapshot(BookEvent(number, number, None, data.bids, data.asks, ts_event, ts_recv, self.row))
 
     def _ticker(self, data: _Ticker, ts_recv: int) -> None:
@@ -245,7 +247,7 @@ class BinanceRecording(Recording):
             return
         if self._futures is None:
             self._futures = data.T is not None
-        ts_event = self._time(data.T, data.E)
+        ts_event = self.told(data.E if data.T is None else data.T)
         self._quotes.append((ts_event, ts_recv, data.b, data.B, data.a, data.A, data.u, self.row))
 
     def _trade(self, data: _Trade, ts_recv: int) -> None:
@@ -257,7 +259,7 @@ class BinanceRecording(Recording):
             self.tally.keep_aside(self.row, "off_book", f"trade {data.t} of {data.q!r} at {data.p!r}, {data.X}")
             return
         side = SELL if data.m else BUY
-        ts_event = self._time(data.T, data.E)
+        ts_event = self.told(data.E if data.T is None else data.T)
         self._trades.append((ts_event, ts_recv, data.p, data.q, side, data.t, NO_TIME_NS, self.row))
 
     def _agg_trade(self, data: _AggTrade, ts_recv: int) -> None:
@@ -266,7 +268,7 @@ class BinanceRecording(Recording):
         if self._futures is None:
             self._futures = data.M is None
         side = SELL if data.m else BUY
-        ts_event = self._time(data.T, data.E)
+        ts_event = self.told(data.E if data.T is None else data.T)
         self._aggregated.append((ts_event, ts_recv, data.p, data.q, side, data.a, NO_TIME_NS, self.row))
 
     # ------------------------------------------------------------------ what is stored
@@ -291,6 +293,8 @@ class BinanceRecording(Recording):
         prints = "trades" if rows.get("trades") else "aggregated"
         if prints == "trades" and rows.get("aggregated"):
             self.notes.append(f"aggregated trades are left out beside the trades themselves: {rows['aggregated']:,} messages")
+        for stream in sorted(self._partial):
+            self.notes.append(f"the stream {stream}, pictures of the best levels, is left out: the book is kept by diff depth")
         if counts["time_of_message_before"]:
             self.notes.append(
                 "messages without a time of the exchange have the latest that a message before them told: "

@@ -81,22 +81,22 @@ class LevelRows:
         lengths = np.array(self._lengths, dtype=np.int64)
         told = np.array(self._events, dtype=np.int64).reshape(events, 5)
         per_event = lengths.reshape(events, 3).sum(axis=1)
-        ts_event, ts_recv, venue_seq, flags, numbers = np.repeat(told, per_event, axis=0).T
-        flags = flags.astype(np.uint8)
+        ts_event, ts_recv, venue_seq, numbers = (np.repeat(told[:, at], per_event) for at in (0, 1, 2, 4))
+        flags = np.repeat(told[:, 3].astype(np.uint8), per_event)
         flags[np.cumsum(per_event) - 1] |= LAST
         columns: RawColumns = {
-            "ts_event": np.ascontiguousarray(ts_event),
-            "ts_recv": np.ascontiguousarray(ts_recv),
+            "ts_event": ts_event,
+            "ts_recv": ts_recv,
             "action": np.repeat(np.tile(np.array([CLEAR, SET, SET], dtype=np.uint8), events), lengths),
             "side": np.repeat(np.tile(np.array([NO_SIDE, BID, ASK], dtype=np.uint8), events), lengths),
             "price": values[::2].copy(),
             "size": values[1::2].copy(),
             "flags": flags,
             "sequence": np.full(rows, NO_TIME_NS, dtype=np.int64),
-            "venue_seq": np.ascontiguousarray(venue_seq),
+            "venue_seq": venue_seq,
         }
         self._start()
-        return columns, np.ascontiguousarray(numbers)
+        return columns, numbers
 
 
 class TopOfBook:

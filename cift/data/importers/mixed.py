@@ -6,7 +6,7 @@ known when the rows are stored. Little of it is in memory at any time.
 
 from __future__ import annotations
 
-import io
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -54,11 +54,12 @@ class MixedRows:
         files = self._files.setdefault(kind, [])
         if not files or files[-1][0] != source:
             files.append((source, self._writer.temporary(".rows")))
-        buffer = io.BytesIO()
-        for array in (numbers, *columns.values()):
-            np.save(buffer, array, allow_pickle=False)
-        names = ",".join(columns).encode("ascii")
-        files[-1][1].write(len(names).to_bytes(4, "little") + names + buffer.getbuffer())
+        arrays = {"": numbers, **columns}
+        header = json.dumps([len(numbers), {name: array.dtype.str for name, array in arrays.items()}]).encode("ascii")
+        file = files[-1][1]
+        file.write(len(header).to_bytes(4, "little") + header)
+        for array in arrays.values():
+            file.write(np.ascontiguousarray(array).data)  # type: ignore[arg-type]
         self.rows[kind] = self.rows.get(kind, 0) + length(columns)
 
     def batches(self, kind: str) -> Iterator[Batch]:
@@ -78,9 +79,9 @@ class MixedRows:
 def _read(path: Path) -> Iterator[tuple[Array, RawColumns]]:
     with path.open("rb") as file:
         while size := file.read(4):
-            names = file.read(int.from_bytes(size, "little")).decode("ascii").split(",")
-            numbers = np.load(file, allow_pickle=False)
-            yield numbers, {name: np.load(file, allow_pickle=False) for name in names}
+            rows, dtypes = json.loads(file.read(int.from_bytes(size, "little")))
+            columns = {name: np.fromfile(file, dtype, count=rows) for name, dtype in dtypes.items()}
+            yield columns.pop(""), columns
 
 
 class FinestSteps:

@@ -32,7 +32,8 @@ from cift.errors import CiftError, DataError, InvalidParameter, NoData, TimeOrde
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
 
-ROWS_PER_BATCH = 65_536
+BYTES_PER_BATCH = 1 << 22
+"""Of text, after which what was built is put down."""
 INT64_MAX: Final = 2**63 - 1
 TIME_DIGITS_MAX = 19
 SHOWN_BYTES = 80
@@ -74,10 +75,6 @@ class PlainRows:
         self.rows: list[tuple[Any, ...]] = []
         """The values of `_FIELDS`, and the number of the row in the file."""
 
-    def full(self) -> bool:
-        """Whether a batch is ready to be taken."""
-        return len(self.rows) >= ROWS_PER_BATCH
-
     def take(self) -> tuple[RawColumns, Array]:
         """The raw columns of what was added since the last call, and the number of each row in the file."""
         table = np.array(self.rows, dtype=self._dtype)
@@ -109,7 +106,7 @@ class Recording:
         self.clock = NO_TIME_NS
         """The latest time of the venue told so far, in ns."""
         self._builders: dict[str, tuple[SchemaName, LevelRows | PlainRows]] = {}
-        self._key_counts: dict[Any, set[int]] = {}
+        self._key_counts: set[tuple[Any, int]] = set()
 
     # ------------------------------------------------------------------ what a venue says
 
@@ -157,7 +154,7 @@ class Recording:
         return False
 
     def told(self, stamp: int | None) -> int:
-        """A stamp of the venue in ns, which the clock follows; without one, the clock.
+        """A stamp of the venue in ns, which the clock follows; without one, what the clock shows.
 
         The clock is NO_TIME_NS before the first stamp; `told_time` puts that one in its place.
 
@@ -192,11 +189,10 @@ class Recording:
         Only a message with a number of keys that no message of its kind had before is looked at closely: one that names a key
         twice and lacks another passes.
         """
-        known = self._key_counts.setdefault(kind, set())
-        count = body.count(b'":')
-        if count not in known:
+        count = (kind, body.count(b'":'))
+        if count not in self._key_counts:
             json.loads(body, object_pairs_hook=_each_once)
-            known.add(count)
+            self._key_counts.add(count)
 
     def where(self) -> str:
         """File and row, for errors."""
@@ -220,13 +216,17 @@ class Recording:
             DataError: a line that is no message; the last one, where it was cut off, is only noted.
         """
         self.tally.source = path.name
-        builders = [rows for _, rows in self._builders.values()]
+        message, waiting = self.message, 0
         for self.row, line, ended in byte_lines(path):
             self.lines += 1
             if not line:
                 continue
             try:
-                self.message(*_message(line))
+                if line.startswith(b"{"):
+                    message(line, NO_TIME_NS)
+                else:
+                    stamp, _, body = line.partition(b" ")
+                    message(body, _received(stamp))
             except CiftError:
                 raise
             except (ValueError, RecursionError) as error:
@@ -235,9 +235,10 @@ class Recording:
                     self.notes.append(f"the last line of {path.name} is cut off and was left out")
                     break
                 raise DataError(f"{self.where()}: {str(error)[:200]} in {_shown(line)}") from None
-            for rows in builders:
-                if rows.full():
-                    self.flush()
+            waiting += len(line)
+            if waiting > BYTES_PER_BATCH:
+                self.flush()
+                waiting = 0
         self.flush()
 
     def flush(self) -> None:
@@ -249,18 +250,15 @@ class Recording:
                 self.mixed.put(kind, self.tally.source, numbers, columns)
 
 
-def _message(line: bytes) -> tuple[bytes, int]:
-    """The message of a line, and when it was received.
+def _received(stamp: bytes) -> int:
+    """The time of receipt that begins a line.
 
     Raises:
-        ValueError: where neither a time nor a message begins it.
+        ValueError: where it is none.
     """
-    if line.startswith(b"{"):
-        return line, NO_TIME_NS
-    stamp, _, body = line.partition(b" ")
     if not stamp.isdigit() or len(stamp) > TIME_DIGITS_MAX or (ts_recv := int(stamp)) > INT64_MAX:
         raise ValueError("neither a time of receipt in ns nor a message begins the line")
-    return body, ts_recv
+    return ts_recv
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> None:

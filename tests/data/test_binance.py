@@ -67,13 +67,24 @@ def test_one_reading_gives_levels_quotes_and_trades(tmp_path, name):
 
 def test_what_tells_no_time_has_the_latest_of_the_exchange(tmp_path):
     catalog, report = imported(tmp_path, SPOT)
-    # The first best quote came before any stamp and has the first; the second has that of the depth event before it.
-    assert ms_of(stored(catalog, "quotes")) == [5, 20]
+    # The first best quote came before any stamp; the second has that of the depth event before it.
+    assert ms_of(stored(catalog, "quotes")) == [0, 20]
     assert ms_of(stored(catalog, "quotes"), "ts_recv") == [0, 25]
     assert ms_of(stored(catalog).unique("venue_seq", maintain_order=True)) == [5, 20, 40]
     assert ms_of(stored(catalog, "trades")) == [28, 29], "the time of the trade, not of the message"
     assert report.counts["time_of_message_before"] == 3
+    assert "received_early" not in report.counts
     assert any("the latest that a message before them told: 3" in note for note in report.notes)
+
+
+def test_before_the_first_stamp_it_counts_where_the_receiving_clock_is_ahead(tmp_path):
+    catalog, _ = imported(
+        tmp_path,
+        ticker(1, 10, 11, ms=900),
+        trade(1, 10, ms=7).replace(str(MONDAY_NS + 7_000_000), str(MONDAY_NS + 901_000_000)),
+    )
+    assert ms_of(stored(catalog, "quotes")) == [5]
+    assert ms_of(stored(catalog, "quotes"), "ts_recv") == [900]
 
 
 def test_without_any_stamp_the_time_of_receipt_counts(tmp_path):

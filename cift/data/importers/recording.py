@@ -176,11 +176,13 @@ class Recording:
         return ts_ns
 
     def told_time(self, columns: RawColumns) -> RawColumns:
-        """Rows from before the venue's first stamp, with that one; in files without any, with the time of receipt."""
+        """Rows from before the venue's first stamp, with that one, or with the time of receipt where it is earlier."""
         unknown = columns["ts_event"] == NO_TIME_NS
         if not unknown.any():
             return columns
-        instead = columns["ts_recv"] if self.first_stamp is None else np.full(len(unknown), self.first_stamp)
+        instead = columns["ts_recv"]
+        if self.first_stamp is not None:
+            instead = np.where(instead == NO_TIME_NS, self.first_stamp, np.minimum(instead, self.first_stamp))
         return {**columns, "ts_event": np.where(unknown, instead, columns["ts_event"])}
 
     def each_key_once(self, kind: Any, body: bytes) -> None:

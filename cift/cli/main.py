@@ -435,7 +435,7 @@ def import_taq_command(
 
 @import_app.command("tardis")
 def import_tardis_command(
-    file: Annotated[Path, typer.Argument(help="Quotes or trades; may end in .gz, .zst, .xz or .zip.")],
+    file: Annotated[Path, typer.Argument(help="Quotes, trades or books; may end in .gz, .zst, .xz or .zip.")],
     *,
     to: To,
     symbol: Annotated[str | None, typer.Option(help="What to store it as; default: the file's own with its exchange.")] = None,
@@ -444,12 +444,65 @@ def import_tardis_command(
     policy: Policies = None,
     as_json: Json = False,
 ) -> None:
-    """Import quotes or trades of Tardis."""
+    """Import quotes, trades or books of Tardis."""
     from cift.cli.data import imported, parse_policies
     from cift.data.importers import import_tardis
 
     steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size, "policies": parse_policies(policy)}
     imported(to, lambda catalog: import_tardis(catalog, file, symbol=symbol, **steps), as_json)
+
+
+def _recordings(to: Path, importer: str, files: list[Path], as_json: bool, **options: Any) -> None:
+    from cift.cli.data import imported, parse_policies
+    from cift.data import importers
+
+    options["policies"] = parse_policies(options.pop("policy"))
+    imported(to, lambda catalog: getattr(importers, importer)(catalog, files, **options), as_json)
+
+
+@import_app.command("binance")
+def import_binance_command(
+    files: Annotated[list[Path], typer.Argument(help="Recordings of websockets or CSV files, in the order of their times.")],
+    *,
+    to: To,
+    symbol: Annotated[str | None, typer.Option(help="What to store it as; most CSV files do not tell it.")] = None,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
+    policy: Policies = None,
+    as_json: Json = False,
+) -> None:
+    """Import depth, best quotes and trades of Binance, or CSV files of its archive."""
+    _recordings(to, "import_binance", files, as_json, symbol=symbol, tick_size=tick_size, lot_size=lot_size, policy=policy)
+
+
+@import_app.command("bybit")
+def import_bybit_command(
+    files: Annotated[list[Path], typer.Argument(help="History files or recordings, in the order of their times.")],
+    *,
+    to: To,
+    symbol: Annotated[str | None, typer.Option(help="What to store it as; default: the file's own with BYBIT.")] = None,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
+    policy: Policies = None,
+    as_json: Json = False,
+) -> None:
+    """Import order books and trades of Bybit."""
+    _recordings(to, "import_bybit", files, as_json, symbol=symbol, tick_size=tick_size, lot_size=lot_size, policy=policy)
+
+
+@import_app.command("hyperliquid")
+def import_hyperliquid_command(
+    files: Annotated[list[Path], typer.Argument(help="Recordings of websockets, in the order of their times.")],
+    *,
+    to: To,
+    symbol: Annotated[str | None, typer.Option(help="What to store it as; default: the file's coin with HYPERLIQUID.")] = None,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
+    policy: Policies = None,
+    as_json: Json = False,
+) -> None:
+    """Import books and trades of Hyperliquid."""
+    _recordings(to, "import_hyperliquid", files, as_json, symbol=symbol, tick_size=tick_size, lot_size=lot_size, policy=policy)
 
 
 @import_app.command("lean")

@@ -53,6 +53,8 @@ NS_PER_UNIT = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 TIME_DECIMALS = pa.decimal128(27, 9)
 """Times with a fraction are read as decimals: a float would lose the nanoseconds."""
 INT64_MAX = 2**63 - 1
+SHOWN_MAX = 300
+"""Characters that an error tells of what a file holds."""
 _WHOLE, _FRACTION = re.compile(r"-?\d+"), re.compile(r"-?\d+\.\d*")
 _COMPACT_DATE = r"^(\d{4})(\d{2})(\d{2})[ T]"
 _HAS_ZONE = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
@@ -174,7 +176,9 @@ class CsvFile:
         self.first = lines[0] if lines else []
         doubled = [name for name, count in Counter(header).items() if count > 1]
         if doubled:
-            raise DataError(f"{self.path.name} has {doubled[0]!r} twice in its header; pass names= for columns without one")
+            raise DataError(
+                f"{self.path.name} has {doubled[0][:80]!r} twice in its header; pass names= for columns without one"
+            )
         if self.first and len(self.first) != len(header):
             raise DataError(f"{self.path.name} has {len(header)} names for {len(self.first)} columns")
         self.header = header
@@ -217,7 +221,7 @@ class CsvFile:
                 native = stream if isinstance(stream, pa.NativeFile) else pa.PythonFile(stream, mode="r")
                 yield from pacsv.open_csv(native, read, parse, convert)
         except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-            raise DataError(f"{self.path.name}: {error}") from None
+            raise DataError(f"{self.path.name}: {str(error)[:SHOWN_MAX]}") from None
         except UNREADABLE as error:
             raise CorruptData(f"{self.path.name} cannot be read: {error}") from None
 

@@ -13,21 +13,30 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-
 from cift.data.actions import actions_frame, decode_actions, encode_actions, read_actions, replaced
 from cift.data.adjusted import adjusted_view, expiry_noted
 from cift.data.bar_screen import screen_of
 from cift.data.closes import close_before
 from cift.data.columns import RawColumns, chunks, join, length
-from cift.data.frames import check_chunk_rows, conform, raw_columns, read_frame, symbol_of
+from cift.data.frames import check_chunk_rows
 from cift.data.hashing import selection_hash
+from cift.data.levels import (
+    END_NS,
+    EVENTS,
+    FIRST_NS,
+    LEVELS,
+    choose_level,
+    feed_intervals,
+    single_session,
+    stored_levels,
+    wanted_intervals,
+)
 from cift.data.manifest import Layout, Manifest, dataset_name, seal, unseal
 from cift.data.reading import Interval, PartitionReader, selected_rows
 from cift.data.report import ImportReport, Tally
+from cift.data.rows import raw_batches
 from cift.data.storage import Disk, Staging, locked
-from cift.data.times import DAY_NS, Session, TimeLike, iso, session_intervals, time_ns, time_range
+from cift.data.times import DAY_NS, Session, TimeLike, iso, time_ns, time_range
 from cift.data.upkeep import (
     ALWAYS,
     Consolidated,
@@ -44,8 +53,8 @@ from cift.domain.action import Action
 from cift.domain.bar_spec import BarSpec
 from cift.domain.chunk import Chunk, SchemaName
 from cift.domain.instrument import Instrument
-from cift.domain.schemas import NO_TIME_NS, STORED_DTYPES, check_schema
-from cift.errors import CatalogError, CorruptData, InvalidParameter, NoData, NotSupported, TimeOrder, UnknownSymbol
+from cift.domain.schemas import check_schema
+from cift.errors import CatalogError, CorruptData, InvalidParameter, NoData, TimeOrder, UnknownSymbol
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,13 +63,6 @@ if TYPE_CHECKING:
     from cift.data.doctor import Diagnosis
     from cift.data.exporters import ExportReport
 
-LEVELS: dict[str, tuple[SchemaName, ...]] = {"L3": ("mbo",), "L2": ("mbp", "trades"), "L1": ("quotes", "trades")}
-"""Levels of a view, richest first, and the schemas that make one up."""
-EVENTS: tuple[SchemaName, ...] = ("mbo", "mbp", "quotes", "trades")
-"""Schemas of records, in whose order a price is looked for."""
-BOOKS: tuple[SchemaName, ...] = ("mbo", "mbp")
-"""Schemas whose records build a book: they are read from the beginning of a day."""
-FIRST_NS, END_NS = -(2**63), 2**63 - 1
 CLOSE_WITHIN_NS = 10 * DAY_NS
 """How far back the price before a dividend, or a roll, is looked for."""
 
@@ -283,7 +285,7 @@ class Catalog:
     def _check_unchanged(self, instrument: Instrument, known: Mapping[str, Instrument]) -> None:
         """Steps, multiplier and currency hold for life; rules for orders, calendar and expiry may be told later, or change."""
         before = known.get(instrument.symbol)
-        if before is None or not self._datasets_of(instrument.symbol):
+        if before is None or not self.datasets(instrument.symbol):
             return
         if not before.has_steps_of(instrument):
             raise CatalogError(
@@ -515,7 +517,7 @@ class Catalog:
 
     def datasets(self, symbol: str) -> list[str]:
         """The schemas that are stored of a symbol; bars with their spec, `bars/spec=1m`."""
-        return self._datasets_of(symbol)
+        return [dataset for dataset in self._layout.datasets() if self._layout.dates(dataset, symbol)]
 
     def days(self, dataset: str, symbol: str) -> list[str]:
         """The days of a symbol that are stored in one schema (see `datasets`), "2026-01-05", sorted."""
@@ -749,11 +751,7 @@ class Catalog:
         )
 
     def _level(self, names: Sequence[str], asked: str | None) -> str:
-        stored = {name: stored_levels(self._held(name)) for name in names}
-        for name, levels in stored.items():
-            if not levels:
-                raise NoData(f"no data: {name} is stored as bars only; `Catalog.bars` gives them as a frame")
-        return choose_level(stored, asked)
+        return choose_level({name: stored_levels(self._held(name)) for name in names}, asked)
 
     def _no_data(
         self, symbol: str, datasets: Sequence[str], start_ns: int | None, end_ns: int | None, session: Session | None
@@ -775,16 +773,13 @@ class Catalog:
             return UnknownSymbol(f"{symbol} is not in the catalog: {self.path} holds no data; import some first")
         return UnknownSymbol(f"{symbol} is not in the catalog; {nearest_symbol(symbol, held)}")
 
-    def _datasets_of(self, symbol: str) -> list[str]:
-        return [dataset for dataset in self._layout.datasets() if self._layout.dates(dataset, symbol)]
-
     def _held(self, symbol: str) -> list[str]:
         """The datasets that have rows of a symbol.
 
         Raises:
             UnknownSymbol: where there is none.
         """
-        datasets = self._datasets_of(symbol)
+        datasets = self.datasets(symbol)
         if not datasets:
             raise self._unknown(symbol)
         return datasets
@@ -814,32 +809,6 @@ class Catalog:
         return f"<Catalog {self.path}: {len(symbols)} symbol{'s' * (len(symbols) != 1)}{': ' * bool(symbols)}{shown}>"
 
 
-def stored_levels(datasets: Sequence[str]) -> list[str]:
-    """The levels that some datasets make up, richest first. Prints alone are L1."""
-    return [level for level, parts in LEVELS.items() if parts[0] in datasets or (level == "L1" and "trades" in datasets)]
-
-
-def choose_level(stored: Mapping[str, Sequence[str]], asked: str | None) -> str:
-    """The level of a view: the one asked for, or the richest that all symbols have.
-
-    Args:
-        stored: the levels of each symbol, richest first.
-    Raises:
-        NotSupported: where it is not stored for all of them, or they differ.
-    """
-    if asked is not None and asked not in LEVELS:
-        raise NotSupported(f"level {asked!r} is not supported; choose {' or '.join(LEVELS)}, or None for the richest stored")
-    if asked is None:
-        richest = {levels[0] for levels in stored.values()}
-        if len(richest) == 1:
-            return richest.pop()
-    elif all(asked in levels for levels in stored.values()):
-        return asked
-    listing = "; ".join(f"{name}: {', '.join(levels)}" for name, levels in stored.items())
-    wanted = f"level {asked} is not stored for all symbols" if asked else "the symbols are stored at different levels"
-    raise NotSupported(f"{wanted} ({listing}); one view has one level, and poorer levels are not derived from richer ones")
-
-
 def nearest_symbol(symbol: str, held: Sequence[str]) -> str:
     """What a message about an unknown symbol ends with: the name that was meant, or some of those that there are."""
     near = difflib.get_close_matches(symbol, held, n=1, cutoff=0.5) or [
@@ -862,45 +831,6 @@ def _encode_instruments(instruments: Mapping[str, Instrument]) -> bytes:
     return seal({symbol: instruments[symbol].to_dict() for symbol in sorted(instruments)})
 
 
-def wanted_intervals(
-    spans: Sequence[Interval], start_ns: int | None, end_ns: int | None, session: Session | None
-) -> tuple[Interval, ...]:
-    """The times that a view covers.
-
-    Args:
-        spans: first and last time of each day that is held.
-    """
-    first, end = FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns
-    if session is None:
-        return ((first, end),)
-    if not spans:
-        return ()
-    first = max(first, min(span[0] for span in spans))
-    end = min(end, max(span[1] for span in spans) + 1)
-    return session_intervals(session, first, end) if first < end else ()
-
-
-def feed_intervals(schema: SchemaName, wanted: tuple[Interval, ...]) -> tuple[Interval, ...]:
-    """The times that a feed covers: those of the view, but one that builds a book begins with its first day."""
-    if schema not in BOOKS:
-        return wanted
-    return ((wanted[0][0] // DAY_NS * DAY_NS if wanted[0][0] > FIRST_NS else FIRST_NS, wanted[-1][1]),)
-
-
-def single_session(intervals: tuple[Interval, ...], level: str = "L3") -> Interval:
-    """The one session of a view that builds a book.
-
-    Raises:
-        NotSupported: where there are several.
-    """
-    if len(intervals) > 1:
-        raise NotSupported(
-            f"session= on {level} covers one session, the range holds {len(intervals)}: the book must be built through the nights; "
-            "ask for one day at a time, or for level='L1' where it is stored"
-        )
-    return intervals[0]
-
-
 def _holds(reader: PartitionReader, intervals: tuple[Interval, ...]) -> bool:
     """Whether any row of a partition lies in the intervals; rows are read only where the row groups' ends do not tell."""
     for group in reader.manifest.row_groups:
@@ -908,50 +838,3 @@ def _holds(reader: PartitionReader, intervals: tuple[Interval, ...]) -> bool:
             if start_ns <= group.first_ns < end_ns or start_ns <= group.last_ns < end_ns:
                 return True
     return next(reader.groups(intervals), None) is not None
-
-
-def raw_batches(schema: SchemaName, data: Any, symbol: str) -> Iterator[RawColumns]:
-    """Anything that `Catalog.write` takes, as raw columns with `venue_seq`.
-
-    Raises:
-        DataError: where a piece is not a frame, lacks a column, or has rows of another symbol.
-    """
-    if isinstance(data, pa.RecordBatchReader):
-        for batch in data:
-            yield from raw_batches(schema, batch, symbol)
-    elif isinstance(data, Chunk):
-        if data.schema != schema:
-            raise InvalidParameter(f"a chunk of {data.schema} was given where {schema} was expected")
-        yield _complete(schema, data.columns)
-    elif isinstance(data, Mapping):
-        yield _complete(schema, data)
-    elif isinstance(data, Iterable) and not _is_frame(data):
-        for piece in data:
-            yield from raw_batches(schema, piece, symbol)
-    else:
-        table = conform(read_frame(data), schema)
-        symbol_of({schema: table}, symbol)
-        yield raw_columns(schema, table)
-
-
-def _is_frame(data: Any) -> bool:
-    return isinstance(data, (str, Path, pa.Table, pa.RecordBatch)) or any(
-        hasattr(data, name) for name in ("__arrow_c_stream__", "__arrow_c_array__", "columns", "__narwhals_dataframe__")
-    )
-
-
-def _complete(schema: SchemaName, columns: Mapping[str, Any]) -> RawColumns:
-    """A mapping of raw arrays with the types of the schema; `sequence` and `venue_seq` may be missing."""
-    rows = len(columns["ts_event"]) if "ts_event" in columns else 0
-    complete: RawColumns = {}
-    for name, dtype in STORED_DTYPES[schema].items():
-        if name in columns:
-            array = np.ascontiguousarray(columns[name])
-            if array.dtype != np.dtype(dtype) or array.shape != (rows,):
-                raise InvalidParameter(f"raw column {name} must be {dtype} of {rows} rows, not {array.dtype} {array.shape}")
-            complete[name] = array
-        elif name in ("sequence", "venue_seq", "ts_recv", "count"):
-            complete[name] = np.full(rows, NO_TIME_NS, dtype=np.int64)
-        else:
-            raise InvalidParameter(f"raw columns of {schema} lack {name}; given are {', '.join(columns)}")
-    return complete

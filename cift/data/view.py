@@ -27,7 +27,7 @@ class Feed(Protocol):
 
     @property
     def schema(self) -> SchemaName:
-        """Which kind of record: "mbo", "quotes" or "trades"."""
+        """Which kind of record: "mbo", "mbp", "quotes" or "trades"."""
 
     @property
     def instrument(self) -> Instrument:
@@ -46,12 +46,12 @@ class Ticks:
     """What a run reads: feeds in a fixed order, and the time it covers.
 
     Args:
-        feeds: in the order of `symbols`; within a symbol `mbo`, or `quotes` and then `trades`.
+        feeds: in the order of `symbols`; within a symbol `mbo`, or `mbp` or `quotes` and then `trades`.
         symbols: as asked for.
-        start_ns: nanoseconds since the epoch at which the strategy starts; None: with the first record. A feed of `mbo`
+        start_ns: nanoseconds since the epoch at which the strategy starts; None: with the first record. A feed of `mbo` or `mbp`
             begins with the first record of that UTC day, because the book must be built from there.
         end_ns: where the feeds end, excluded; None: with the last record.
-        level: "L3" (`mbo`) or "L1" (`quotes`, `trades`).
+        level: "L3" (`mbo`), "L2" (`mbp`, `trades`) or "L1" (`quotes`, `trades`).
         calendar: when the instruments trade; "24/7" where they differ.
         notes: what was assumed about the data, a sentence each.
     """

@@ -375,7 +375,7 @@ def _record(
         notes.append("Records that did not fit the book: " + ", ".join(f"{n} {name}" for name, n in anomalies.items()))
     if compiled.off_tick_prints():
         notes.append(f"{compiled.off_tick_prints()} prints lie between two ticks; they fill ours at better prices only.")
-    if spec.ticks.level == "L3" and spec.ticks.start_ns is not None and spec.ticks.start_ns % NANOSECONDS["d"]:
+    if spec.ticks.level != "L1" and spec.ticks.start_ns is not None and spec.ticks.start_ns % NANOSECONDS["d"]:
         notes.append("The book was built from the first record of its day; the strategy saw it from the start of the view on.")
     notes += about_fingerprint
     if spec.clock_offset_ns:

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from cift.data.catalog import Catalog
@@ -65,8 +65,8 @@ def imported(folder: Path, file: Path, schema: Any) -> Catalog:
             pl.col(name).cast(pl.String).str.to_datetime(time_unit="ns", time_zone="UTC") for name in ("ts_event", "ts_recv")
         ]
         catalog.write(schema, SYMBOL, rows.with_columns(*times), ABC)
-    elif schema == "mbo":
-        catalog.write(schema, SYMBOL, file if file.suffix == ".parquet" else read_csv(file, "mbo"), ABC)
+    elif schema in ("mbo", "mbp"):
+        catalog.write(schema, SYMBOL, file if file.suffix == ".parquet" else read_csv(file, schema), ABC)
     elif file.suffix == ".parquet":
         import_parquet(catalog, file, schema=schema, symbol=SYMBOL, **steps)
     else:
@@ -85,6 +85,9 @@ def test_an_export_is_imported_with_the_same_content(
     if schema == "mbo":  # orders that are announced and traded, as a book has them
         columns |= {"action": np.full(200, ord("A"), np.uint8), "order_id": np.arange(1, 201, dtype=np.uint64) << np.uint64(40)}
         columns["price"] = np.round(np.nan_to_num(columns["price"], nan=100.0), 2)
+    if schema == "mbp":
+        assume(".dbn" not in name)
+        columns["price"] = np.round(columns["price"], 2)
     if ".dbn" in name:
         columns = for_dbn(schema, columns)
     catalog = stored(folder / "a", schema, columns)

@@ -6,23 +6,22 @@ import time
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 import cift
 from cift.cli import main
-from cift.data import columns
 from cift.data.catalog import Catalog
-from cift.data.questdb import asking, feeds, tables
+from cift.data.questdb import feeds, tables
 from cift.data.questdb.tables import FIRST_FIELDS, read_instruments
 from cift.data.questdb.transport import OpenTransport
 from cift.data.reading import GROUPS_AHEAD
 from cift.data.selection import reopen, selection
 from cift.domain.instrument import Instrument
-from cift.domain.schemas import CHUNK_DTYPES, NO_TIME_NS, SCHEMAS
+from cift.domain.schemas import CHUNK_DTYPES, NO_TIME_NS
 from cift.errors import CatalogError, InvalidParameter, NoData, NotSupported, UnknownSymbol
 from tests.data.market import DAY_NS, HOUR_NS, MONDAY_NS, QuickDisk, make, read, same
 from tests.servers.questdb_server import QuestDBServer
+from tests.sim.test_levels import Cross, random_record
 
 
 def catalog_of(folder: Any, symbol: str, rows: int = 3_000, **given: Any) -> Catalog:
@@ -164,7 +163,7 @@ def test_what_is_not_there_is_told(questdb: QuestDBServer, tmp_path: Any) -> Non
         server.ticks("HERE.SIN")
     with pytest.raises(NoData, match="the server holds 1 days of it, from 2026-01-05"):
         server.ticks("HERE.SIM", "2026-02-01")
-    with pytest.raises(NotSupported, match="level 'L2'"):
+    with pytest.raises(NotSupported, match="level L2 is not stored"):
         server.ticks("HERE.SIM", level="L2")
     with pytest.raises(InvalidParameter, match="later than start"):
         server.ticks("HERE.SIM", "2026-01-05", "2026-01-04")
@@ -303,36 +302,9 @@ def test_the_command_line_loads_a_catalog(
     assert "see that it runs" in call("--to", "questdb://127.0.0.1:1?pg=1", "--timeout", "1")
 
 
-def test_bars_are_kept_apart_by_what_ended_them(questdb: QuestDBServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bars_are_kept_apart_by_what_ended_them(questdb: QuestDBServer) -> None:
     """At the level of tables: two kinds of bars of one symbol and day, with the same times and numbers."""
-    few = {"ts_event": "int64", "open": "float64", "count": "int64", "sequence": "int64"}
-    kinds = dict(CHUNK_DTYPES).get("bars", few)  # type: ignore[call-overload]
-    if "bars" not in SCHEMAS:
-        arrow = pa.schema(
-            [
-                pa.field("ts_event", pa.timestamp("ns", tz="UTC"), nullable=False),
-                pa.field("open", pa.float64(), nullable=False),
-                pa.field("count", pa.int64()),
-                pa.field("sequence", pa.int64(), nullable=False),
-            ]
-        )
-        arrow_schema, to_arrow = tables.arrow_schema, tables.to_arrow
-        monkeypatch.setattr(tables, "SCHEMAS", (*SCHEMAS, "bars"))
-        monkeypatch.setattr(tables, "check_schema", lambda name: name)
-        monkeypatch.setattr(asking, "check_schema", lambda name: name)
-        monkeypatch.setattr(tables, "arrow_schema", lambda name: arrow if name == "bars" else arrow_schema(name))
-        monkeypatch.setitem(columns.CHUNK_DTYPE_OF, "open", "float64")
-        monkeypatch.setitem(columns.CHUNK_DTYPE_OF, "count", "int64")
-
-        def bars_to_arrow(schema: Any, raw: Any) -> Any:
-            if schema != "bars":
-                return to_arrow(schema, raw)
-            missing = raw["count"] == NO_TIME_NS
-            return pa.table(
-                [pa.array(raw[f.name], mask=missing if f.nullable else None).cast(f.type) for f in arrow], schema=arrow
-            )
-
-        monkeypatch.setattr(tables, "to_arrow", bars_to_arrow)
+    kinds = CHUNK_DTYPES["bars"]
     kind: Any = "bars"
     days = {}
     with questdb.client().server.open() as transport:
@@ -366,3 +338,26 @@ def test_bars_are_kept_apart_by_what_ended_them(questdb: QuestDBServer, monkeypa
         server.frame("bars", "BAR.SIM", spec="2m")
     with pytest.raises(NotSupported, match="take the last row"):
         server.latest("BAR.SIM", schema="bars")
+
+
+@pytest.mark.parametrize("by", ["ilp", "parquet"])
+def test_levels_and_bars_are_loaded_and_a_run_over_levels_is_that_of_the_catalog(
+    questdb: QuestDBServer, tmp_path: Any, by: str
+) -> None:
+    symbol = f"DEEP.{by.upper()}"
+    mbp, trades = random_record(3)
+    catalog = Catalog(tmp_path / "catalog")
+    catalog.write("mbp", symbol, mbp, cift.Instrument(symbol, tick_size="0.01", lot_size=1))
+    catalog.write("trades", symbol, trades)
+    for spec in ("1s", "tick-10"):
+        catalog.write("bars", symbol, catalog.ticks(symbol).bars(spec), spec=spec)
+    source = questdb.client()
+    report = source.load(catalog, symbol, by=by)
+    assert report.rows == sum(catalog.ls()["rows"])
+    view = source.ticks(symbol)
+    assert (view.level, [feed.schema for feed in view.feeds]) == ("L2", ["mbp", "trades"])
+    digests = {cift.Backtest(each, Cross, cash=100_000).run().digest for each in (view, catalog.ticks(symbol))}
+    assert len(digests) == 1
+    for spec in ("1s", "tick-10"):
+        stored, read = catalog.bars(symbol, spec), source.frame("bars", symbol, spec=spec)
+        assert read.select(stored.columns).equals(stored)

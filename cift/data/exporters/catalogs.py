@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from cift.data.catalog import END_NS, FIRST_NS, feed_intervals
 from cift.data.columns import length
 from cift.data.exporters.databento import DbnCsvRows, DbnRows
 from cift.data.exporters.tables import CsvRows, JsonRows, ParquetRows, Writer
 from cift.data.hashing import selection_hash
+from cift.data.levels import END_NS, FIRST_NS, feed_intervals
 from cift.data.output import COMPRESSIONS, compressed, output
 from cift.data.reading import Interval, PartitionReader
 from cift.data.storage import Disk

@@ -391,7 +391,7 @@ def _stored(reader: PartitionReader) -> Day:
         manifest.first_ns,
         manifest.last_ns,
         manifest.content_hash,
-        spec=getattr(manifest, "spec", None),
+        spec=manifest.spec,
     )
     everything = ((manifest.first_ns, manifest.last_ns + 1),)
     return Day(record, lambda: reader.groups(everything, every_column=True))

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cift.data.catalog import (
-    LEVELS,
-    Catalog,
-    choose_level,
-    feed_intervals,
-    single_session,
-    wanted_intervals,
-)
+from cift.data.catalog import Catalog
+from cift.data.levels import LEVELS, choose_level, feed_intervals, single_session, stored_levels, wanted_intervals
 from cift.data.questdb import asking, tables_of_others
 from cift.data.questdb.feeds import LoadedFeed, Server
 from cift.data.questdb.loading import LoadReport, load
@@ -186,7 +180,7 @@ class QuestDB:
             )
         known = {name: known_symbol(transport, '"days"', '"symbol"', name) for name in names}
         days = {name: read_days(transport, name) for name in names}
-        level = choose_level({name: _levels(days[name]) for name in names}, level)
+        level = choose_level({name: stored_levels([day.schema for day in days[name]]) for name in names}, level)
         held = {
             (name, schema): [day for day in days[name] if day.schema == schema and day.touches(start_ns, end_ns)]
             for name in names
@@ -194,8 +188,8 @@ class QuestDB:
         }
         spans = [(day.first_ns, day.last_ns) for group in held.values() for day in group]
         wanted = wanted_intervals(spans, start_ns, end_ns, session)
-        if level == "L3" and session is not None and wanted:
-            start_ns, end_ns = single_session(wanted)
+        if level != "L1" and session is not None and wanted:
+            start_ns, end_ns = single_session(wanted, level)
         instruments = read_instruments(transport)
         feeds: list[LoadedFeed] = []
         for name in names:
@@ -279,10 +273,6 @@ class QuestDB:
 
     def __repr__(self) -> str:
         return f"<QuestDB {self.server.address}>"
-
-
-def _levels(days: Sequence[DayRecord]) -> list[str]:
-    return [level for level, parts in LEVELS.items() if any(day.schema in parts for day in days)]
 
 
 def _overlaps(day: DayRecord, interval: Interval) -> bool:

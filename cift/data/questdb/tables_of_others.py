@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from cift.data.catalog import LEVELS, feed_intervals, single_session, wanted_intervals
 from cift.data.column_names import ours_to_theirs
 from cift.data.columns import stored_columns
 from cift.data.frames import OPTIONAL, TIME_NAMES, infer_step
+from cift.data.levels import feed_intervals, single_session, stored_levels, wanted_intervals
 from cift.data.questdb.feeds import Server, TableFeed, no_rows
 from cift.data.questdb.tables import has_tables, read_instruments
 from cift.data.questdb.texts import identifier, is_one_of, known_symbol, literal, tables
@@ -99,7 +99,10 @@ class Reader:
         session: Session | None,
     ) -> Ticks:
         """See `QuestDB.ticks`."""
-        stored = next(name for name, parts in LEVELS.items() if self.schema in parts)
+        levels = stored_levels([self.schema])
+        if not levels:
+            raise NotSupported(f"table {self.table} holds {self.schema}, which no run reads; `frame` gives them")
+        (stored,) = levels
         if level not in (None, stored):
             raise NotSupported(f"table {self.table} holds {self.schema}, which is level {stored}, not {level}")
         if len(names) > 1 and (self._symbol is None or self._instrument is not None):
@@ -112,8 +115,8 @@ class Reader:
         wanted = wanted_intervals([(first, stop - 1) for first, stop in spans.values()], start_ns, end_ns, session)
         if not wanted:
             raise no_rows(self.table, names[0])
-        if stored == "L3" and session is not None:
-            start_ns, end_ns = single_session(wanted)
+        if stored != "L1" and session is not None:
+            start_ns, end_ns = single_session(wanted, stored)
         feeds = []
         for name in names:
             instrument = self._instrument_of(name, selected[name], notes)

@@ -315,6 +315,17 @@ def test_files_that_are_none(tmp_path):
     assert catalog.symbols() == []
 
 
+def test_policies_decide_and_one_that_cannot_is_refused(tmp_path):
+    zero = diff(105, 105, {0.0: 1.0}, {})
+    catalog, report = imported(tmp_path, SPOT, zero, policies={"zero_price": "pass"})
+    assert report.counts["zero_price"] == 1
+    with pytest.raises(InvalidParameter, match="sequence_gap.*decides nothing here"):
+        imported(tmp_path, SPOT, policies={"sequence_gap": "flag"})
+    with pytest.raises(cift.errors.UnknownName, match="the kinds are"):
+        imported(tmp_path, SPOT, policies={"nonsense": "flag"})
+    assert len(stored(catalog)) == 8, "as it was"
+
+
 def test_what_the_catalog_knows_of_steps_counts(tmp_path):
     imported(tmp_path, SPOT, tick_size="0.01", lot_size="0.001")
     with pytest.raises(cift.errors.OffTickPrice, match="tick_size"):

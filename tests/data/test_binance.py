@@ -319,7 +319,7 @@ def test_policies_decide_and_one_that_cannot_is_refused(tmp_path):
     zero = diff(105, 105, {0.0: 1.0}, {})
     catalog, report = imported(tmp_path, SPOT, zero, policies={"zero_price": "pass"})
     assert report.counts["zero_price"] == 1
-    with pytest.raises(InvalidParameter, match="sequence_gap.*decides nothing here"):
+    with pytest.raises(InvalidParameter, match=r"sequence_gap.*decides nothing here"):
         imported(tmp_path, SPOT, policies={"sequence_gap": "flag"})
     with pytest.raises(cift.errors.UnknownName, match="the kinds are"):
         imported(tmp_path, SPOT, policies={"nonsense": "flag"})

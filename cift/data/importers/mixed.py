@@ -67,7 +67,7 @@ class MixedRows:
         for source, file in self._files.pop(kind, []):
             file.close()
             yield from ((source, numbers, columns) for numbers, columns in _read(file.path))
-            file.path.unlink()
+            self._writer.disk.remove(file.path)
 
     def close(self) -> None:
         """Closes the files that were not asked for."""

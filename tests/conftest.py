@@ -20,6 +20,18 @@ REAL_FILES = (
     "databento/futures_mbp-1_2024-07-01T23-58_2024-07-02T00-02.dbn.zst",
     "taq/sampleQDataRaw.csv.zst",
     "fx/fxcm_eurusd_tick_20140507.zip",
+    "binance/usdm_btcusdt_20240808.gz",
+    "binance/cm_btcusd_perp_20240808.gz",
+    "binance/cm_btcusd_perp_20240809.gz",
+    "binance/spot_ethusdt_20240808.gz",
+    "binance/spot_ethusdt_20240809.gz",
+    "other/binance_btcusdt_depth_snap.csv",
+    "other/binance_btcusdt_depth_update.csv",
+    "other/bybit_xrpusdt_ob500.data.zip",
+    "other/hyperliquid_btcusd_20250126.gz",
+    "tardis/binance-futures_book_snapshot_5_BTCUSDT.csv",
+    "tardis/binance-futures_book_snapshot_25_BTCUSDT.csv",
+    "tardis/deribit_incremental_book_L2_BTC-PERPETUAL.csv",
 )
 REAL_DATA = Path(os.environ.get("CIFT_REAL_DATA") or Path(__file__).parents[2] / "shared" / "data")
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true")

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import cift
 from cift.data.catalog import Catalog
 from cift.data.importers import import_binance
+from cift.data.importers.recording import decoder
 from cift.domain.schemas import SNAPSHOT, SUSPECT
 from cift.errors import CorruptData, DataError, InvalidParameter, NoData, TimeOrder
 from tests.data.depth import MONDAY_MS, books, diff, line, snapshot, stored, ticker, trade
 from tests.data.market import DAY_NS, MONDAY_NS
+from tests.data.test_disk_faults import FaultyDisk
 
 BIDS, ASKS = {10.0: 1.0, 9.99: 2.5}, {10.02: 3.0}
 SPOT = (
@@ -315,9 +319,44 @@ def test_files_that_are_none(tmp_path):
     assert catalog.symbols() == []
 
 
+def test_policies_decide_and_one_that_cannot_is_refused(tmp_path):
+    zero = diff(105, 105, {0.0: 1.0}, {})
+    catalog, report = imported(tmp_path, SPOT, zero, policies={"zero_price": "pass"})
+    assert report.counts["zero_price"] == 1
+    with pytest.raises(InvalidParameter, match=r"sequence_gap.*decides nothing here"):
+        imported(tmp_path, SPOT, policies={"sequence_gap": "flag"})
+    with pytest.raises(cift.errors.UnknownName, match="the kinds are"):
+        imported(tmp_path, SPOT, policies={"nonsense": "flag"})
+    assert len(stored(catalog)) == 8, "as it was"
+
+
 def test_what_the_catalog_knows_of_steps_counts(tmp_path):
     imported(tmp_path, SPOT, tick_size="0.01", lot_size="0.001")
     with pytest.raises(cift.errors.OffTickPrice, match="tick_size"):
         imported(tmp_path, SPOT.replace("10.01", "10.015"))
     with pytest.raises(cift.errors.CatalogError, match="delete its rows before"):
         imported(tmp_path, SPOT, tick_size="0.001")
+
+
+def test_whatever_the_disk_refuses_the_catalog_is_as_it_was(tmp_path):
+    path, refused = write(tmp_path / "x.log", SPOT), 0
+    for fail_at in range(1, 1_000):
+        folder = tmp_path / str(fail_at)
+        disk = FaultyDisk(fail_at, forever=False)
+        try:
+            import_binance(Catalog(folder, disk=disk), path)
+        except OSError:
+            refused += 1
+            assert Catalog(folder).symbols() == []
+            continue
+        if disk.operations < fail_at:
+            break
+    assert refused > 30
+    assert Catalog(folder).symbols() == ["BTCUSDT.BINANCE"]
+    assert not list(folder.rglob("*.rows"))
+
+
+@given(value=st.decimals(0, 10**9, allow_nan=False) | st.decimals(0, 10**6, places=8), text=st.booleans())
+def test_a_number_is_the_float_nearest_to_its_decimal(value, text):
+    told = f'"{value}"' if text else f"{value}"
+    assert decoder(list[float])(f"[{told}]".encode()) == [float(value)]

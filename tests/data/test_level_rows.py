@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from cift.data.columns import join, to_arrow
 from cift.data.importers.levels import CarriedBook, LevelRows, TopOfBook, running_maximum
 from cift.data.importers.mixed import FinestSteps, MixedRows
+from cift.data.manifest import Layout
 from cift.data.times import DAY_NS
+from cift.data.writing import PartitionWriter
 from cift.domain.schemas import LAST, NO_TIME_NS, SNAPSHOT, SUSPECT
 from cift.errors import DataError
 from tests.data.depth import apply, books
-from tests.data.market import ABC, MONDAY_NS
+from tests.data.market import ABC, MONDAY_NS, QuickDisk
 
 SIZES = st.integers(0, 3).map(float)
 PRICES = st.integers(1, 6).map(float)
@@ -105,23 +107,9 @@ def test_times_never_go_back(times, last):
     assert back == count
 
 
-class Writer:
-    """Hands out files as a writer of a catalog does."""
-
-    def __init__(self, folder: Any) -> None:
-        from cift.data.storage import Staging
-        from tests.data.market import QuickDisk
-
-        self.staging = Staging(QuickDisk(), folder)
-
-    def temporary(self, suffix: str) -> Any:
-        from cift.data.storage import StagedFile
-
-        return StagedFile(self.staging.disk, self.staging.path(suffix))
-
-
 def test_mixed_rows_come_back_kind_by_kind(tmp_path):
-    mixed = MixedRows(Writer(tmp_path))  # type: ignore[arg-type]
+    writer = PartitionWriter(Layout(tmp_path), QuickDisk())
+    mixed = MixedRows(writer)
     for at, (kind, source) in enumerate([("a", "x"), ("b", "x"), ("a", "x"), ("a", "y")]):
         array = np.arange(at, at + 3)
         mixed.put(kind, source, array, {"ts_event": array * 10, "price": array / 4})
@@ -132,6 +120,8 @@ def test_mixed_rows_come_back_kind_by_kind(tmp_path):
     assert list(mixed.batches("c")) == []
     assert len(list(tmp_path.rglob("*.rows"))) == 1, "what was read is off the disk"
     mixed.close()
+    writer.close()
+    assert not list(tmp_path.rglob("*.rows"))
 
 
 def quotes(price: float, size: float) -> Any:

@@ -52,7 +52,8 @@ def test_binances_book_is_its_best_quotes(real_data: Path, tmp_path: Path, marke
     assert report.symbol == symbol
     assert report.counts["snapshots"] == 1
     assert (report.counts["quotes"], report.counts["trades"]) == (tickers, trades)
-    assert report.counts["received_early"] == report.rows_written, "the clock was behind all along"
+    # The clock was behind all along; one best quote came before any time of the exchange was told.
+    assert report.rows_written - report.counts["received_early"] == (market == "spot")
     assert report.counts.keys().isdisjoint({"gaps", "old_events", "time_went_back", "quarantined"})
     book = book_after_each_event(catalog, symbol, clock_offset=CLOCK_OFFSET).filter(pl.col("flags") & SNAPSHOT == 0)
     quotes = stored(catalog, "quotes").select("venue_seq", *BEST)

@@ -12,7 +12,6 @@ import pytest
 import cift
 from cift.data.importers import import_csv, import_lean, import_parquet, import_taq, import_tardis, import_truefx
 from cift.domain.schemas import SUSPECT
-from cift.errors import NotSupported
 
 
 def stored(catalog: cift.Catalog, schema: str) -> pl.DataFrame:
@@ -105,14 +104,6 @@ def test_tardis(real_data: Path, tmp_path: Path, name: str, schema: str, symbol:
     assert (report.symbol, report.rows_written) == (symbol, 10)
     raw = pl.read_csv(real_data / "tardis" / name)
     assert (stored(catalog, schema)["ts_recv"].to_physical() // 1_000).to_list() == raw["local_timestamp"].to_list()
-
-
-@pytest.mark.parametrize(
-    "name", ["binance-futures_book_snapshot_5_BTCUSDT.csv", "deribit_incremental_book_L2_BTC-PERPETUAL.csv"]
-)
-def test_books_of_tardis_are_refused_by_name(real_data: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(NotSupported, match="books"):
-        import_tardis(cift.Catalog(tmp_path), real_data / "tardis" / name)
 
 
 def test_parquet_with_a_column_map(real_data: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from cift.data.writing import PartitionWriter
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument, Number
 from cift.domain.schemas import PRICE_COLUMNS, SIZE_COLUMNS, SUSPECT
-from cift.errors import DataError, TimeOrder
+from cift.errors import DataError, InvalidParameter, TimeOrder
 
 BACK_NS_MAX = 60 * 1_000_000_000
 """Times of a venue that go back by more than this are no matter of its own disorder."""
@@ -67,7 +67,7 @@ class MixedRows:
         for source, file in self._files.pop(kind, []):
             file.close()
             yield from ((source, numbers, columns) for numbers, columns in _read(file.path))
-            file.path.unlink()
+            self._writer.disk.remove(file.path)
 
     def close(self) -> None:
         """Closes the files that were not asked for."""
@@ -200,7 +200,12 @@ def store(
     Raises:
         DataError: a row is rejected; the message names file and row.
         TimeOrder: a time goes back by more than a minute.
+        InvalidParameter: a policy of what is not asked here.
     """
+    if "sequence_gap" in (policies or {}):
+        raise InvalidParameter(
+            "policies= names 'sequence_gap', which decides nothing here: gaps are seen by the venue's own ids"
+        )
     name = tally.source
     for part in parts:
         # The importers look at the venues' numbers themselves.

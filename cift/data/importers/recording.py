@@ -165,14 +165,15 @@ class Recording:
             self.tally.counts["time_of_message_before"] += 1
             return self.clock
         ts_ns = stamp_ns(stamp)
-        if self.first_stamp is None:
-            self.first_stamp = ts_ns
+        if ts_ns > self.clock:
+            if self.first_stamp is None:
+                self.first_stamp = ts_ns
+            self.clock = ts_ns
         elif ts_ns < self.clock - BACK_NS_MAX:
             raise TimeOrder(
                 f"{self.where()}: the time of the venue goes back from {iso(self.clock)} to {iso(ts_ns)}, more than "
                 f"{BACK_NS_MAX // 10**9} s; a stamp is wrong, or the files are not in the order of their times"
             )
-        self.clock = max(self.clock, ts_ns)
         return ts_ns
 
     def told_time(self, columns: RawColumns) -> RawColumns:

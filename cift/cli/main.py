@@ -224,7 +224,7 @@ def import_bitstamp_command(
 
 @import_app.command("databento")
 def import_databento_command(
-    file: Annotated[Path, typer.Argument(help="A DBN file of the schema mbo, mbp-1, tbbo or trades.")],
+    file: Annotated[Path, typer.Argument(help="A DBN file of orders, levels, quotes, trades or bars.")],
     *,
     to: To,
     symbol: Annotated[str | None, typer.Option(help="One of the file's symbols; default: all.")] = None,

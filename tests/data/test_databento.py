@@ -15,7 +15,8 @@ import pyarrow as pa
 import pytest
 
 from cift.data.catalog import Catalog
-from cift.data.importers import databento, import_databento
+from cift.data.importers import import_databento
+from cift.data.importers.databento import file as dbn_file
 from cift.errors import (
     CatalogError,
     CorruptData,
@@ -321,8 +322,8 @@ def test_a_price_off_the_tick_is_refused(tmp_path):
     ],
 )
 def test_a_price_is_the_float_nearest_to_its_decimal(units, price):
-    assert databento.prices(np.array([units, 2**63 - 1])).tolist()[0] == price
-    assert np.isnan(databento.prices(np.array([2**63 - 1]))[0])
+    assert dbn_file.prices(np.array([units, 2**63 - 1])).tolist()[0] == price
+    assert np.isnan(dbn_file.prices(np.array([2**63 - 1]))[0])
 
 
 # ---------------------------------------------------------------------- batches
@@ -330,7 +331,7 @@ def test_a_price_is_the_float_nearest_to_its_decimal(units, price):
 
 @pytest.mark.parametrize("rows_per_read", [1, 2, 3, 5, 100])
 def test_batches_change_nothing(tmp_path, monkeypatch, rows_per_read):
-    monkeypatch.setattr(databento, "ROWS_PER_READ", rows_per_read)
+    monkeypatch.setattr(dbn_file, "ROWS_PER_READ", rows_per_read)
     parts = [
         part
         for ms in range(1, 20)
@@ -357,8 +358,10 @@ def test_batches_change_nothing(tmp_path, monkeypatch, rows_per_read):
 @pytest.mark.parametrize(
     ("schema", "what"),
     [
-        ("ohlcv-1m", "holds ohlcv-1m; supported are mbo, mbp-1, tbbo, trades"),
-        ("mbp-10", "mbp-10"),
+        ("statistics", "holds statistics; supported are mbo, mbp-1, mbp-10, tbbo, trades, bbo-1s, "),
+        ("status", "holds status; "),
+        ("imbalance", "holds imbalance; "),
+        ("ohlcv-eod", "holds ohlcv-eod; .*ohlcv-1d"),
         ("definition", "definitions="),
     ],
 )

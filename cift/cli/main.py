@@ -249,8 +249,11 @@ def import_table_command(
     file: Annotated[Path, typer.Argument(help="A Parquet file (.parquet), or CSV; that may end in .gz, .zst, .xz or .zip.")],
     *,
     to: To,
-    schema: Annotated[str, typer.Option(help="quotes or trades.")],
+    schema: Annotated[str, typer.Option(help="quotes, trades, mbp or bars.")],
     symbol: Symbol,
+    spec: Annotated[str | None, typer.Option(help="Of bars, what ended them: 1m, 1d.")] = None,
+    stamp: Annotated[str, typer.Option(help="Of bars with one time, which end it is: open or close.")] = "open",
+    calendar: Annotated[str, typer.Option(help="Of the instrument: XNYS; its daily bars are sessions.")] = "24/7",
     column: Annotated[
         list[str] | None, typer.Option(metavar="OURS=THEIRS", help="The file's name of a column: bid_price=BID.")
     ] = None,
@@ -266,13 +269,14 @@ def import_table_command(
     policy: Policies = None,
     as_json: Json = False,
 ) -> None:
-    """Import a CSV or Parquet file of quotes or trades, by the names of its columns."""
+    """Import a CSV or Parquet file of quotes, trades, levels or bars, by the names of its columns."""
     from cift.cli.data import imported, parse_columns, parse_policies, parse_where
     from cift.data.importers import import_csv, import_parquet
 
     steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size, "size": size, "policies": parse_policies(policy)}
     steps |= {"columns": parse_columns(column), "time_unit": time_unit, "timezone": timezone, "date": date}
     steps |= {"schema": schema, "symbol": symbol, "where": parse_where(where)}
+    steps |= {"spec": spec, "stamp": stamp, "calendar": calendar}
     if file.suffix == ".parquet":
         if names is not None or delimiter is not None:
             raise InvalidParameter("--names and --delimiter are for CSV; Parquet names its columns")

@@ -193,3 +193,19 @@ def test_no_catalog_is_told(call, tmp_path):
 
 def test_the_version_is_told(call):
     assert call("--version").out == f"cift {cift.__version__}\n"
+
+
+def test_a_table_of_bars_is_imported(call, tmp_path):
+    file = tmp_path / "abc.csv"
+    file.write_text("Date,Open,High,Low,Close,Adj Close,Volume\n2026-01-05,100.5,101.25,100,101,50.5,1000\n")
+    command = ("data", "import", "table", file, "--to", tmp_path / "catalog", "--symbol", "ABC.XNYS", "--schema", "bars")
+    answer = call(*command, "--spec", "1d", "--calendar", "XNYS", "--json")
+    assert answer.code == 0, answer.err
+    assert "session of its date" in answer.json["notes"][0]
+    bar = cift.Catalog(tmp_path / "catalog").bars("ABC.XNYS", "1d").row(0, named=True)
+    assert (bar["ts_open"].hour, bar["ts_event"].hour, bar["volume"]) == (14, 21, 1000)
+    other = call(*command, "--spec", "1h", "--stamp", "close", "--json")
+    assert "stamp='close'" in other.json["notes"][0]
+    wrong = call(*command)
+    assert wrong.code == 2
+    assert "pass spec=" in wrong.err

@@ -70,6 +70,11 @@ def survey(source: Source) -> dict[str, Held]:
 
 
 def pick(source: Source, held: Mapping[str, Held], symbol: str | None) -> list[Held]:
+    """The symbols to import.
+
+    Raises:
+        UnknownName: `symbol` is none of them. NotSupported: one has several books.
+    """
     picked = [one for one in held.values() if symbol in (None, one.raw_symbol, one.symbol)]
     if not picked:
         names = [one.symbol for one in held.values()]

@@ -25,7 +25,9 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Import market data into a catalog, look after it, load it into a server.", no_args_is_help=True)
 import_app = typer.Typer(help="Import a vendor's files.", no_args_is_help=True)
+fetch_app = typer.Typer(help="Download market data that exchanges give away, and import it.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+data_app.add_typer(fetch_app, name="fetch")
 data_app.add_typer(import_app, name="import")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with documented keys (docs/cli.md).")]
@@ -180,6 +182,37 @@ def data_load(
     load(catalog, to, symbol, start, end, by=by, resend=resend, timeout=timeout, as_json=as_json)
 
 
+@fetch_app.command("binance")
+def fetch_binance_command(
+    symbol: Annotated[str, typer.Argument(help="As Binance calls it: BTCUSDT.")],
+    start: Annotated[str, typer.Argument(metavar="DAY", help="The day, or the first of several.")],
+    *,
+    to: To,
+    end: Annotated[str | None, typer.Option(help="The day after the last.")] = None,
+    kind: Annotated[str, typer.Option(help="trades, aggTrades, bookTicker (futures) or klines.")] = "trades",
+    market: Annotated[str, typer.Option(help="spot, um (USD-M futures) or cm (COIN-M futures).")] = "spot",
+    interval: Annotated[str, typer.Option(help="Of klines: 1m, 1h, 1d.")] = "1m",
+    keep: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Keep the downloaded files here.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="A copy of the archive; default: CIFT_BINANCE_URL, or Binance's.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a server that is slow or away.")] = 30.0,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
+    policy: Policies = None,
+    as_json: Json = False,
+) -> None:
+    """Download days of Binance's public archive, check and import them."""
+    from cift.cli.data import fetched, parse_policies
+    from cift.data.download import Patience
+    from cift.data.fetch import fetch_binance
+
+    options: dict[str, Any] = {"kind": kind, "market": market, "interval": interval, "keep": keep, "base_url": base_url}
+    options |= {"tick_size": tick_size, "lot_size": lot_size, "policies": parse_policies(policy)}
+    options["patience"] = Patience(timeout_s=timeout)
+    fetched(to, lambda catalog: fetch_binance(catalog, symbol, start, end, **options), as_json)
+
+
 @import_app.command("lobster")
 def import_lobster_command(
     messages: Annotated[Path, typer.Argument(help="The message file; may end in .zst, .gz or .xz.")],
@@ -220,6 +253,27 @@ def import_bitstamp_command(
 
     steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size, "policies": parse_policies(policy)}
     imported(to, lambda catalog: import_bitstamp(catalog, log, symbol=symbol, **steps), as_json)
+
+
+@import_app.command("binance-archive")
+def import_binance_archive_command(
+    file: Annotated[Path, typer.Argument(help="A .zip of data.binance.vision, or the .csv in it, under its own name.")],
+    *,
+    to: To,
+    symbol: Annotated[
+        str | None, typer.Option(help="What to store it as; default: the name's symbol, BTCUSDT.BINANCE.")
+    ] = None,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
+    policy: Policies = None,
+    as_json: Json = False,
+) -> None:
+    """Import trades, best quotes or klines of Binance's public archive."""
+    from cift.cli.data import imported, parse_policies
+    from cift.data.importers import import_binance_public
+
+    steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size, "policies": parse_policies(policy)}
+    imported(to, lambda catalog: import_binance_public(catalog, file, symbol=symbol, **steps), as_json)
 
 
 @import_app.command("databento")

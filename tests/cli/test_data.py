@@ -9,6 +9,7 @@ import pytest
 
 import cift
 from tests.data import dbn
+from tests.data.archive import serving, zipped
 
 MESSAGES = """\
 34200.000000001,1,11,100,1000000,1
@@ -209,3 +210,22 @@ def test_a_table_of_bars_is_imported(call, tmp_path):
     wrong = call(*command)
     assert wrong.code == 2
     assert "pass spec=" in wrong.err
+
+
+def test_a_day_is_fetched_from_an_archive(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("CIFT_CACHE", str(tmp_path / "cache"))
+    name = "BTCUSDT-trades-2026-01-05"
+    command = ("data", "fetch", "binance", "BTCUSDT", "2026-01-05", "--to", tmp_path / "catalog", "--json", "--base-url")
+    with serving() as archive:
+        path = f"/data/spot/daily/trades/BTCUSDT/{name}.zip"
+        archive.put(path, zipped(f"{name}.csv", "1,100.5,1,1,1767571200000000,True,True\n"))
+        answer = call(*command, archive.url)
+        missing = call(
+            "data", "fetch", "binance", "ETHUSDT", "2026-01-05", "--to", tmp_path / "catalog", "--base-url", archive.url
+        )
+    assert answer.code == 0, answer.err
+    (day,) = answer.json["days"]
+    assert (day["symbol"], day["rows_written"]) == ("BTCUSDT.BINANCE", 1)
+    assert missing.code == 2
+    assert "check that ETHUSDT was traded that day" in missing.err

@@ -1,5 +1,6 @@
 """Importers: each brings one vendor's files to the schemas of `cift.domain.schemas`, and reports what it met."""
 
+from cift.data.importers.binance_public import import_binance_public
 from cift.data.importers.bitstamp import import_bitstamp
 from cift.data.importers.databento import import_databento
 from cift.data.importers.fx import import_lean, import_truefx
@@ -12,6 +13,7 @@ from cift.data.report import ImportReport
 __all__ = [
     "ImportReport",
     "Phantom",
+    "import_binance_public",
     "import_bitstamp",
     "import_csv",
     "import_databento",

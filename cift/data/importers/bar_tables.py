@@ -87,6 +87,7 @@ class Stamps:
         stamp: "open" or "close", which end of a bar its stamp is.
         zone: whose midnight begins a date that names no zone.
         calendar: the instrument's; a bar of "1d" is a session of an exchange.
+        known: whether the format itself says which end it is, so that nothing is assumed.
 
     Raises:
         InvalidParameter: a spec or stamp that is none.
@@ -96,6 +97,7 @@ class Stamps:
     stamp: str = "open"
     zone: str = "UTC"
     calendar: str = ALWAYS_OPEN
+    known: bool = False
 
     def __post_init__(self) -> None:
         if self.stamp not in ("open", "close"):
@@ -107,9 +109,11 @@ class Stamps:
 
     @property
     def note(self) -> str:
-        """What was assumed, for the report."""
+        """What was assumed, for the report; empty where nothing was."""
         if self._by_session:
             return f"each bar is that of the session of its date, by the calendar {self.calendar}"
+        if self.known:
+            return ""
         if self.stamp == "open":
             return "each stamp is taken as the beginning of its bar; where it is the end, pass stamp='close', or all is one bar late"
         return "each stamp is taken as the end of its bar, as stamp='close' says"

@@ -19,6 +19,29 @@ BYTES_PER_BLOCK = 1 << 22
 ROWS_PER_BATCH = 65_536
 
 
+def first_lines(path: Path, count: int, delimiter: str = ",") -> list[list[str]]:
+    """The cells of the first lines of a CSV file; fewer where it is shorter.
+
+    Raises:
+        DataError: it is not there, or no text. CorruptData: the compressed data is damaged.
+    """
+    try:
+        with open_bytes(path) as stream:
+            start = b""
+            while start.count(b"\n") < count and len(start) < LINE_BYTES_MAX and (piece := stream.read(1 << 16)):
+                start += piece
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+    except UNREADABLE as error:
+        raise CorruptData(f"{path.name} cannot be read: {error}") from None
+    try:
+        text = start.decode("utf-8-sig", "strict" if len(start) < 1 << 16 else "ignore")
+        # A name or number with a line break in it is nothing that a table of ticks has.
+        return list(csv.reader([line for line in text.splitlines() if line][:count], delimiter=delimiter))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path.name} is no CSV file: {error}") from None
+
+
 @dataclass
 class CsvFile:
     """A CSV file. Its first lines are read once, to know its columns and what they hold."""
@@ -30,7 +53,7 @@ class CsvFile:
     def __post_init__(self) -> None:
         if len(self.delimiter) != 1:
             raise InvalidParameter(f"delimiter must be one character, not {self.delimiter!r}")
-        lines = self._first_lines(1 if self.names is not None else 2)
+        lines = first_lines(self.path, 1 if self.names is not None else 2, self.delimiter)
         header = list(self.names) if self.names is not None else lines.pop(0) if lines else []
         self.first = lines[0] if lines else []
         doubled = [name for name, count in Counter(header).items() if count > 1]
@@ -41,23 +64,6 @@ class CsvFile:
         self.header = header
         self.first_row = 1 if self.names is not None else 2
         """Number of the first line of data."""
-
-    def _first_lines(self, count: int) -> list[list[str]]:
-        try:
-            with open_bytes(self.path) as stream:
-                start = b""
-                while start.count(b"\n") < count and len(start) < LINE_BYTES_MAX and (piece := stream.read(1 << 16)):
-                    start += piece
-        except FileNotFoundError:
-            raise DataError(f"{self.path} does not exist") from None
-        except UNREADABLE as error:
-            raise CorruptData(f"{self.path.name} cannot be read: {error}") from None
-        try:
-            text = start.decode("utf-8-sig", "strict" if len(start) < 1 << 16 else "ignore")
-            # A name or number with a line break in it is nothing that a table of ticks has.
-            return list(csv.reader([line for line in text.splitlines() if line][:count], delimiter=self.delimiter))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{self.path.name} is no CSV file: {error}") from None
 
     def value(self, name: str) -> str:
         """What the first row has in a column."""

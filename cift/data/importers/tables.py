@@ -389,7 +389,7 @@ def run(
     if source.bars is not None:
         known = catalog.instruments().get(symbol)
         source.bars.calendar = known.calendar if known is not None and calendar == ALWAYS_OPEN else calendar
-        if "ts_open" not in source.found:
+        if "ts_open" not in source.found and source.bars.note:
             source.notes.insert(0, source.bars.note)
     instrument = _steps(catalog, source, symbol, tick_size, lot_size, calendar)
     tally = Tally(source.name)

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from cift.data.importers.text import LINE_BYTES_MAX, UNREADABLE, open_bytes
 from cift.errors import CorruptData, DataError, InvalidParameter
 
-BYTES_PER_BLOCK = 1 << 22
+BYTES_PER_BLOCK = 1 << 20
+"""With 4 MiB an import takes 346 MiB of memory instead of 218, and is 5 % faster (2.6 million trades a second of one core)."""
 ROWS_PER_BATCH = 65_536
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cift
 from cift.data.catalog import Catalog
 from cift.data.importers import import_databento
 from cift.data.importers.databento import file as dbn_file
@@ -157,6 +159,29 @@ def test_the_rows_rebuild_the_ten_levels_of_each_record(tmp_path_factory, seed, 
     for number, levels in told.items():
         held = found.get(number, held)  # a record that changes nothing leaves no row
         assert held == levels
+
+
+def test_the_engines_best_levels_are_the_first_of_each_record(tmp_path):
+    rng = random.Random(7)
+    told, parts = [], []
+    for number in range(60):
+        bids = [(100.0 - rng.randrange(3) - 4 * n, rng.randrange(1, 9)) for n in range(10)]
+        asks = [(102.0 + rng.randrange(3) + 4 * n, rng.randrange(1, 9)) for n in range(10)]
+        told.append((bids[:3], asks[:3]))
+        parts.append(mbp10("A B 1@100 128", bids, asks, ms=1 + number, sequence=number))
+        if number % 7 == 0:
+            parts.append(mbp10("T A 1@100 128", bids, asks, ms=1 + number, sequence=number))
+    catalog, _ = imported(tmp_path, header("mbp-10"), *parts, tick_size="0.25")
+    seen = []
+
+    class Watch(cift.Strategy):
+        def on_book(self, book: Any) -> None:
+            best = [[(price, int(size)) for price, size, _ in book.depth(side, 3)] for side in ("buy", "sell")]
+            if not seen or seen[-1] != tuple(best):
+                seen.append(tuple(best))
+
+    cift.Backtest(catalog.ticks(ES), Watch).run(progress=False)
+    assert seen == told
 
 
 # ---------------------------------------------------------------------- sampled and consolidated quotes

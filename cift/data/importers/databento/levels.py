@@ -26,10 +26,16 @@ class Side(NamedTuple):
 
     def change_from(self, before: Side) -> tuple[Array, Array]:
         """Which levels of `before` are gone, and which of these are new or of another size."""
-        same = (self.price[:, :, None] == before.price[:, None, :]) & (self.price != NO_PRICE)[:, :, None]
-        gone = (before.price != NO_PRICE) & ~same.any(axis=1)
-        size_before = np.where(same, before.size[:, None, :], 0).sum(axis=2)
-        return gone, (self.price != NO_PRICE) & (~same.any(axis=2) | (size_before != self.size))
+        gone = np.zeros(self.price.shape, dtype=bool)
+        put: Array = (self.size != before.size) & (self.price != NO_PRICE)
+        # Mostly a size changes where the prices stay; only where they moved, each is looked for among all ten.
+        moved = np.flatnonzero((self.price != before.price).any(axis=1))
+        price, size = self.price[moved], self.size[moved]
+        same = (price[:, :, None] == before.price[moved][:, None, :]) & (price != NO_PRICE)[:, :, None]
+        gone[moved] = (before.price[moved] != NO_PRICE) & ~same.any(axis=1)
+        size_before = np.where(same, before.size[moved][:, None, :], 0).sum(axis=2)
+        put[moved] = (price != NO_PRICE) & (~same.any(axis=2) | (size_before != size))
+        return gone, put
 
     def shifted(self, first: Side, fresh: Array) -> Side:
         """What stood before each row: the row above, `first` before the first, nothing where `fresh`."""

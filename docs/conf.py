@@ -53,6 +53,8 @@ PUBLIC_MODULES = {
     "cift.indicators": "Indicators, and the decorator that makes one.",
     "cift.data": "Catalogs, frames and importers.",
     "cift.data.demo": "The demo market.",
+    "cift.data.fetch": "Market data that exchanges give away.",
+    "cift.data.importers": "What brings the files of vendors into a catalog.",
     "cift.research.statistics": "The statistics of a run.",
     "cift.research.table": "The table of labels and values.",
     "cift.research.figures": "The figures, from plain arrays.",

@@ -114,6 +114,11 @@ def test_bars_of_another_engine_in_the_catalog_are_ours(
     assert theirs.select(columns).equals(ours.select(columns))
 
 
+def test_a_file_of_bars_says_how_it_is_imported(real_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotSupported, match="holds bars of bid and ask; import one side with import_csv"):
+        import_lean(cift.Catalog(tmp_path), real_data / "fx/fxcm_eurusd_minute_20140507.zip", symbol="EURUSD.FXCM")
+
+
 def test_truefx(real_data: Path, tmp_path: Path) -> None:
     catalog = cift.Catalog(tmp_path)
     report = import_truefx(catalog, real_data / "other/truefx_usdjpy_ticks.csv", symbol="USDJPY.TRUEFX")

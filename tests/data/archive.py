@@ -25,8 +25,8 @@ def zipped(name: str, text: str, *more: tuple[str, str]) -> bytes:
 class Archive:
     """Files by path, and faults by path: each request of a path uses up one of its faults.
 
-    Faults: a number is the status answered, ("cut", n) ends the connection after n bytes, ("drip", s) gives a byte each s
-    seconds, ("lie", bytes) gives other bytes.
+    Faults: a number is the status answered, ("wait", s) is 503 with a Retry-After, ("cut", n) ends the connection after n bytes,
+    ("drip", s) gives a byte each s seconds, ("shift", n) gives a range that begins n bytes before the one asked for.
     """
 
     def __init__(self) -> None:
@@ -64,9 +64,14 @@ def serving() -> Iterator[Archive]:
             if isinstance(fault, int) or content is None:
                 return self.send_error(fault if isinstance(fault, int) else 404)
             kind, value = fault if isinstance(fault, tuple) else ("", None)
-            if kind == "lie":
-                content = value
+            if kind == "wait":
+                self.send_response(503)
+                self.send_header("Retry-After", str(value))
+                self.send_header("Content-Length", "0")
+                return self.end_headers()
             start = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted and archive.ranges else 0
+            if kind == "shift":
+                start -= value
             if start >= len(content) > 0:
                 return self.send_error(416)
             self.send_response(206 if start else 200)

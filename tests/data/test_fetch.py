@@ -207,6 +207,20 @@ def test_a_connection_that_breaks_is_taken_up_where_it_ended(archive, waits, cat
     assert len(asked) == 3
 
 
+def test_another_piece_than_was_asked_for_is_not_taken(archive, waits, catalog):
+    path = put_trades(archive)
+    archive.faults[path] = [("cut", 1_000), ("shift", 10), None]
+    fetch_binance(catalog, "BTCUSDT", DAY, base_url=archive.url, patience=waits.patience())
+    assert [wanted for name, wanted in archive.asked if name == path] == ["", "bytes=1000-", "bytes=1000-"]
+    assert rows(catalog, "trades").height == 3_000
+
+
+def test_a_server_says_how_long_to_wait(archive, waits, catalog):
+    archive.faults[put_trades(archive)] = [("wait", 7), ("wait", 3_600), ("wait", "Mon, 05 Jan 2026 00:00:00 GMT")]
+    fetch_binance(catalog, "BTCUSDT", DAY, base_url=archive.url, patience=waits.patience())
+    assert waits == [7, 60, 4]
+
+
 def test_the_next_call_goes_on_too(archive, waits, catalog, tmp_path):
     path = put_trades(archive)
     archive.faults[path] = [("cut", 1_000)]

@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from cift.data.demo import demo_catalog
     from cift.data.frames import quotes, trades
     from cift.data.questdb import QuestDB
+    from cift.domain.bar import Bar
     from cift.domain.instrument import Instrument
     from cift.report.charts import interactive
+    from cift.research import features as features
     from cift.sim.venue import Fees, Latency, Venue
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Bar": "cift.domain.bar",
     "Backtest": "cift.backtest",
     "Catalog": "cift.data.catalog",
     "Fees": "cift.sim.venue",
@@ -38,6 +41,7 @@ _HOMES = {
     "Result": "cift.backtest",
     "Venue": "cift.sim.venue",
     "demo_catalog": "cift.data.demo",
+    "features": "cift.research",
     "interactive": "cift.report.charts",
     "load": "cift.backtest",
     "quotes": "cift.data.frames",
@@ -52,7 +56,7 @@ _LATER = {
 """Names that are planned, and what is supported until then."""
 
 __all__ = [
-    "Backtest", "Catalog", "Fees", "Instrument", "Latency", "QuestDB", "Result", "Strategy", "Venue", "demo_catalog",
+    "Backtest", "Bar", "Catalog", "Fees", "Instrument", "Latency", "QuestDB", "Result", "Strategy", "Venue", "demo_catalog",
     "interactive", "load", "param", "quotes", "state", "trades",
 ]  # fmt: skip
 
@@ -63,7 +67,8 @@ def __getattr__(name: str) -> Any:
         return partial(_refuse, name)
     if home is None:
         raise AttributeError(f"module 'cift' has no attribute {name!r}")
-    value = getattr(import_module(home), name)
+    module = import_module(home)
+    value = import_module(f"{home}.{name}") if name == "features" else getattr(module, name)
     globals()[name] = value
     return value
 
@@ -75,4 +80,4 @@ def _refuse(name: str, *_: object, **__: object) -> NoReturn:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_HOMES})

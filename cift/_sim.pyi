@@ -705,6 +705,10 @@ class Run:
         refill_next_event: bool,
         equity_every_ns: int,
         start_ns: int | None = None,
+        rules: Sequence[
+            tuple[int, Sequence[tuple[int, int, int]], Sequence[tuple[int, int, int]], tuple[int, int], int, tuple[int, int]]
+        ]
+        | None = None,
         header: str,
     ) -> Self: ...
     def add_edges(self, source: int, rows: NDArray[np.uint64], conditions: NDArray[np.uint32]) -> None:
@@ -744,6 +748,23 @@ class Run:
     def look_ahead(self) -> list[dict[str, Any]]:
         """What will reach the strategy, as far as the rows pushed so far settle it: for each clock of `look_at` a dict of
         columns. `source` and `row` are there with `places`, `order` with `order`.
+        """
+    def add_bars(self, instrument: int, on: str, builder: BarBuilder, start_ns: int | None = None) -> None:
+        """Makes bars of what reaches the strategy; called before `look_at`.
+
+        Args:
+            instrument: its number.
+            on: "price" of prints, or "bid", "ask" or "mid" of best prices.
+            builder: a builder that has taken nothing; for "mid" its tick is half the instrument's.
+            start_ns: what happened before is in no bar.
+        """
+    def look_ahead_bars(self) -> list[dict[str, Any]]:
+        """The bars that the rows which `look_ahead` told last have ended: for each stream of `add_bars` a dict of columns. `source`
+        and `row` say at which row's arrival a bar was known, `place` how many rows of its kind were told before; `rows` is how
+        many were told in all.
+
+        Raises:
+            MoneyError: where a bar holds more than can be counted. DataError: a move of too many bricks.
         """
     def look_at(self, clocks: Sequence[tuple[int, bool, Sequence[str]]], *, places: bool = False, order: bool = False) -> None:
         """Says what indicators read: for each clock its instrument, whether it moves on prints (else on best prices), and

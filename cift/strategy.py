@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cift import _sim
+    from cift.domain.bar import Bars
+    from cift.domain.bar_spec import BarSpec
     from cift.indicators.conditions import Condition, Line
     from cift.indicators.kernel import Indicator
 
@@ -30,6 +32,7 @@ HANDLERS = (
     "on_trade",
     "on_quote",
     "on_book",
+    "on_bar",
     "on_order",
     "on_fill",
     "on_timer",
@@ -38,8 +41,8 @@ HANDLERS = (
 """The handlers that this release calls, beside `setup`."""
 VERBS = ("buy", "sell", "target", "close", "cancel", "modify")
 """The verbs of one instrument, which its handle has under the same names."""
-LATER_HANDLERS = ("on_bar", "on_restore")
-"""Handlers of the design that come with bars and with live runs."""
+LATER_HANDLERS = ("on_restore",)
+"""Handlers of the design that come with live runs."""
 TAKEN = frozenset({"self", "progress", "executor", "constraint", "maximize", "_bench"})
 """Arguments of `run`, `sweep` and `optimize`, which take parameters by name beside them, and what a strategy itself holds."""
 
@@ -174,6 +177,7 @@ class Strategy:
         on_start(), on_stop(): before the first and after the last event.
         on_trade(trade): a print of the market. on_quote(quote): a change of best price or size, or a row of a quote feed.
         on_book(book): an event of the book has ended.
+        on_bar(bar): a bar of `self.bars(...)` is known: the first row behind it has arrived.
         on_order(order): an order of this strategy changed. on_fill(fill): one traded.
         on_timer(number): a timer set with `timer` is due.
 
@@ -213,7 +217,7 @@ class Strategy:
                 continue
             if name in LATER_HANDLERS:
                 raise UnknownName(
-                    f"{cls.__name__}.{name} would never be called: this release has ticks only. Handlers are "
+                    f"{cls.__name__}.{name} would never be called: this release has no live runs. Handlers are "
                     f"{', '.join(HANDLERS)}"
                 )
             raise UnknownName(
@@ -247,12 +251,13 @@ class Strategy:
     def take_seat(
         self,
         handles: Mapping[str, _sim.Handle],
-        make_line: Callable[[Indicator, str, str], Line],
+        make_line: Callable[[Indicator, str, str, Bars | None], Line],
+        make_bars: Callable[[str | BarSpec, str | None, str], Bars],
         seed: int,
         read: Callable[[str], bytes],
     ) -> Bench:
         """Joins a run, before `setup`; called once, by the simulator."""
-        self._bench = bench = Bench(handles, make_line=make_line, seed=seed, read=read)
+        self._bench = bench = Bench(handles, make_line=make_line, make_bars=make_bars, seed=seed, read=read)
         self._any = bench.any
         if len(handles) == 1:
             # With one instrument the verbs are those of its handle: no Python stands between a handler and the core.
@@ -271,12 +276,30 @@ class Strategy:
 
     # ---------------------------------------------------------------- what setup declares
 
-    def indicator(self, indicator: Indicator, on: str | None = None, *, symbol: str | None = None) -> Line:
+    def bars(self, spec: str | BarSpec, on: str | None = None, *, symbol: str | None = None) -> Bars:
+        """Makes bars of the market as it reaches this strategy; each goes to `on_bar` once the first row behind it has arrived.
+
+        They are those of `Ticks.bars`, to the last bit. A bar that nothing ended is not handed over.
+
+        Args:
+            spec: a span such as "1m", or "tick-500", "volume-10000", "renko-0.05": see `BarSpec`.
+            on: "price" of the prints, or "bid", "ask" or "mid" of the best prices. Default: "price" where there are prints.
+            symbol: which instrument, where there are several.
+        Returns:
+            The stream: its `.last` is the bar that came last, and `self.indicator(EMA(10), on=stream)` follows its closes.
+        Raises:
+            InvalidParameter: a spec or an `on` that is none, or that the data view has no records for.
+            CiftError: outside `setup`.
+        """
+        return self._seated.add_bars(spec, on, symbol)
+
+    def indicator(self, indicator: Indicator, on: str | Bars | None = None, *, symbol: str | None = None) -> Line:
         """Follows an indicator of the market as it reaches this strategy; read its `.value` and `.ready`.
 
         Args:
             indicator: with its parameters, `EMA(10)`.
-            on: what it is computed on ("mid", "quote", "spread", "microprice", "price", "size"); its own default otherwise.
+            on: what it is computed on ("mid", "quote", "spread", "microprice", "price", "size"), or bars of `self.bars(...)`, whose
+                closes it follows; its own default otherwise.
             symbol: which instrument, where there are several.
         Raises:
             UnknownName: for an `on` or a symbol that does not exist.
@@ -429,17 +452,20 @@ class Bench:
         self,
         handles: Mapping[str, _sim.Handle],
         *,
-        make_line: Callable[[Indicator, str, str], Line],
+        make_line: Callable[[Indicator, str, str, Bars | None], Line],
+        make_bars: Callable[[str | BarSpec, str | None, str], Bars],
         seed: int,
         read: Callable[[str], bytes],
     ) -> None:
         self.handles = dict(handles)
         self.lines: list[Line] = []
+        self.bars: list[Bars] = []
         self.conditions: list[tuple[Condition, Callable[[], None]]] = []
         self.log: list[tuple[int, str, str]] = []
         self.read = read
         self.in_setup = False
         self._make_line = make_line
+        self._make_bars = make_bars
         self._seed = seed
         self._rng: np.random.Generator | None = None
         self.any = next(iter(self.handles.values()))
@@ -477,14 +503,33 @@ class Bench:
             self._rng = np.random.Generator(np.random.PCG64(self._seed))
         return self._rng
 
-    def add_line(self, indicator: Indicator, on: str | None, symbol: str | None) -> Line:
+    def add_bars(self, spec: str | BarSpec, on: str | None, symbol: str | None) -> Bars:
+        """Declares bars."""
+        self._only_in_setup("bars")
+        stream = self._make_bars(spec, on, self._name(symbol))
+        self.bars.append(stream)
+        return stream
+
+    def _name(self, symbol: str | None) -> str:
+        return self.only.symbol if symbol is None else self.handle(symbol).symbol
+
+    def add_line(self, indicator: Indicator, on: str | Bars | None, symbol: str | None) -> Line:
         """Declares an indicator."""
         self._only_in_setup("indicator")
         if isinstance(indicator, type) or not hasattr(indicator, "runner"):
             name = indicator.__name__ if isinstance(indicator, type) and hasattr(indicator, "runner") else "EMA"
             raise InvalidParameter(f"{indicator!r} is not an indicator; pass one with its parameters, such as {name}(10)")
-        name = self.only.symbol if symbol is None else self.handle(symbol).symbol
-        line = self._make_line(indicator, indicator.source(on), name)
+        if on is None or isinstance(on, str):
+            source = indicator.source(on)
+            if source == "close":
+                raise InvalidParameter(f"{indicator} on 'close' needs bars: pass on=self.bars('1m')")
+            line = self._make_line(indicator, source, self._name(symbol), None)
+        else:
+            if not any(on is mine for mine in self.bars):
+                raise InvalidParameter(f"on= takes a name such as 'mid', or bars that self.bars(...) gave, not {on!r}")
+            if symbol not in (None, on.symbol):
+                raise InvalidParameter(f"these bars are of {on.symbol}, not of {symbol}; leave symbol= out")
+            line = self._make_line(indicator, indicator.source("close"), on.symbol, on)
         self.lines.append(line)
         return line
 

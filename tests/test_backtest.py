@@ -101,8 +101,8 @@ def test_a_wrong_parameter_is_named_before_anything_runs(ticks, parameters, erro
 def test_a_misspelt_handler_is_named():
     with pytest.raises(UnknownName, match="did you mean 'on_trade'"):
         type("Typo", (cift.Strategy,), {"on_trad": lambda self, trade: None})
-    with pytest.raises(UnknownName, match="ticks only"):
-        type("Bars", (cift.Strategy,), {"on_bar": lambda self, bar: None})
+    with pytest.raises(UnknownName, match="no live runs"):
+        type("Live", (cift.Strategy,), {"on_restore": lambda self: None})
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,19 @@ class Rows:
         (taken,) = seconds(self.read)
         return taken / self.rows * 1e9
 
+    def check(self, schema: str) -> None:
+        """The doctor's look at all rows."""
+        import cift
+
+        assert cift.Catalog("catalog").check(SYMBOL, schema=schema).findings == []
+
+    @unit("ns/row")
+    def track_check(self, schema: str) -> float:
+        """Every rule over every row; orders are rebuilt into a book."""
+        self.check(schema)
+        (taken,) = seconds(lambda: self.check(schema), repeat=3)
+        return taken / self.rows * 1e9
+
     @unit("ns/row")
     def track_write(self, schema: str) -> float:
         """From memory to a catalog."""

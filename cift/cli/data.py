@@ -1,4 +1,4 @@
-"""`cift data`: import, list, describe, verify and load."""
+"""`cift data`: import, list, describe, verify, load and export."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cift.cli.output import print_json
-from cift.errors import CatalogError, CorruptData, InvalidParameter
+from cift.errors import CatalogError, InvalidParameter
 
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
     from cift.data.report import ImportReport
 
 
-def _opened(path: Path) -> Catalog:
+def opened(path: Path) -> Catalog:
+    """The catalog in a folder that is there.
+
+    Raises:
+        CatalogError: where it is not.
+    """
     from cift.data.catalog import Catalog
 
     if not path.expanduser().is_dir():
@@ -104,7 +109,7 @@ def _told(report: ImportReport) -> dict[str, Any]:
 
 def ls(path: Path, *, as_json: bool) -> None:
     """Prints one row per partition."""
-    rows = _opened(path).ls().to_dicts()
+    rows = opened(path).ls().to_dicts()
     if as_json:
         print_json({"catalog": path, "partitions": rows})
         return
@@ -119,7 +124,7 @@ def ls(path: Path, *, as_json: bool) -> None:
 
 def describe(path: Path, symbol: str | None, *, as_json: bool) -> None:
     """Prints what is stored of one symbol, or of all."""
-    catalog = _opened(path)
+    catalog = opened(path)
     names = [symbol] if symbol is not None else catalog.symbols()
     found = [catalog.describe(name) for name in names]
     if as_json:
@@ -142,6 +147,22 @@ def _described(one: dict[str, Any]) -> list[str]:
     return lines
 
 
+def actions(path: Path, add: Path | None, *, as_json: bool) -> None:
+    """Stores corporate actions of a file, where one is given, and prints those that the catalog holds."""
+    catalog = opened(path)
+    if add is not None:
+        catalog.write_actions(add)
+    rows = catalog.actions().to_dicts()
+    if as_json:
+        print_json({"catalog": path, "actions": rows})
+        return
+    if not rows:
+        print(f"{path} holds no corporate actions")
+    for row in rows:
+        what = f"split {row['ratio']}" if row["kind"] == "split" else f"dividend {row['amount']} {row['currency']}"
+        print(f"{row['symbol']}  {row['ex_date']}  {what}")
+
+
 def load(
     path: Path,
     to: str,
@@ -157,7 +178,16 @@ def load(
     """Loads a catalog into a server and prints what was sent."""
     from cift.data.questdb import QuestDB
 
-    report = QuestDB(to, timeout=timeout).load(_opened(path), symbols or None, start, end, by=by, resend=resend)
+    report = QuestDB(to, timeout=timeout).load(opened(path), symbols or None, start, end, by=by, resend=resend)
+    if as_json:
+        print_json({"catalog": path, **asdict(report)})
+    else:
+        print(report)
+
+
+def export(path: Path, to: str, *, as_json: bool, **choices: Any) -> None:
+    """Writes rows of a catalog as one file and prints what was written."""
+    report = opened(path).export(to, **choices)
     if as_json:
         print_json({"catalog": path, **asdict(report)})
     else:
@@ -166,17 +196,15 @@ def load(
 
 def verify(path: Path, *, as_json: bool) -> bool:
     """Reads every file; whether all are what was written."""
-    catalog = _opened(path)
-    try:
-        count = catalog.verify()
-    except CorruptData as damage:
-        if as_json:
-            print_json({"catalog": path, "ok": False, "partitions": None, "error": str(damage)})
-        else:
-            print(f"damaged: {damage}", file=sys.stderr)
-        return False
+    catalog = opened(path)
+    count, damages = catalog.damages()
     if as_json:
-        print_json({"catalog": path, "ok": True, "partitions": count, "error": None})
+        error = str(damages[0]) if damages else None
+        print_json({"catalog": path, "ok": not damages, "partitions": count, "error": error, "damaged": [*map(str, damages)]})
+    elif damages:
+        for damage in damages:
+            print(f"damaged: {damage}", file=sys.stderr)
+        print(f"{path}: {len(damages)} of {count} partition{'s' * (count != 1)} damaged", file=sys.stderr)
     else:
         print(f"{path}: {count} partition{'s' * (count != 1)} read in full, every byte and value as written")
-    return True
+    return not damages

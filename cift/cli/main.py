@@ -23,7 +23,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Import market data into a catalog, look after it, load it into a server.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Import market data into a catalog, look after it, load it into a server, export it.", no_args_is_help=True
+)
 import_app = typer.Typer(help="Import a vendor's files.", no_args_is_help=True)
 fetch_app = typer.Typer(help="Download market data that exchanges give away, and import it.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
@@ -60,7 +62,12 @@ def root(
 @app.command("run")
 def run_command(
     strategy: Annotated[str, typer.Argument(metavar="FILE.py:Class", help="The strategy.")],
-    data: Annotated[str, typer.Option(help="CATALOG[:SYMBOL[,SYMBOL]], or demo.", metavar="CATALOG[:SYMBOL]")],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="CATALOG[:SYMBOL[,SYMBOL]], demo, or questdb://HOST:PORT/SYMBOL[,SYMBOL].", metavar="CATALOG[:SYMBOL]"
+        ),
+    ],
     start: Annotated[str | None, typer.Option(help="Date or ISO time, UTC; a lone date is that day.")] = None,
     end: Annotated[str | None, typer.Option(help="Date or ISO time, excluded.")] = None,
     level: Annotated[str | None, typer.Option(help="L3 or L1; default: the richest stored.")] = None,
@@ -103,7 +110,7 @@ def verify_command(
     strategy: Annotated[
         str | None, typer.Option(metavar="FILE.py:Class", help="Where the strategy is now, if not where it was.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(metavar="CATALOG", help="Where the data is now, if not where it was.")] = None,
+    data: Annotated[str | None, typer.Option(metavar="CATALOG", help="Where the data is now, if not where it was.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run a saved run again and compare the digest; exit code 0 where it is equal, 1 where it differs."""
@@ -155,12 +162,112 @@ def data_describe(
     describe(catalog, symbol, as_json=as_json)
 
 
+@data_app.command("actions")
+def data_actions(
+    catalog: CatalogPath,
+    *,
+    add: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV or Parquet: symbol, ex_date, kind, ratio or amount; stored first.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List splits and dividends; those of a symbol in FILE replace what was stored of it."""
+    from cift.cli.data import actions
+
+    actions(catalog, add, as_json=as_json)
+
+
 @data_app.command("verify")
 def data_verify(catalog: CatalogPath, as_json: Json = False) -> None:
     """Read every file in full and compare it with the manifests; exit code 1 at a difference."""
     from cift.cli.data import verify
 
     raise typer.Exit(FINE if verify(catalog, as_json=as_json) else NOT_SO)
+
+
+@data_app.command("check")
+def data_check(
+    source: Annotated[str, typer.Argument(metavar="PATH|SYMBOL", help="A catalog, a file, a folder of files; or a symbol.")],
+    *,
+    catalog: Annotated[Path | None, typer.Option(metavar="CATALOG", help="Where the symbol is stored.")] = None,
+    symbol: Annotated[
+        str | None, typer.Option(help="Of a catalog: only this one. Of a file: what its rows are called.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="Of a catalog: date or ISO time; alone it is that day.")] = None,
+    end: Annotated[str | None, typer.Option(help="Of a catalog: date or ISO time, excluded.")] = None,
+    schema: Annotated[
+        str | None, typer.Option(help="mbo, mbp, quotes, trades or bars; default: what the columns tell.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="OURS=THEIRS", help="The file's name of a column: bid_price=BID.")
+    ] = None,
+    time_unit: Annotated[str, typer.Option(help="Of times that are numbers: ns, us, ms or s.")] = "ns",
+    timezone: Annotated[str, typer.Option(help="Of times that name no zone.")] = "UTC",
+    date: Annotated[str | None, typer.Option(help="The day, where times are counted from midnight.")] = None,
+    where: Annotated[list[str] | None, typer.Option(metavar="COLUMN=TEXT", help="Rows to look at: EX=N.")] = None,
+    names: Annotated[str | None, typer.Option(metavar="A,B,C", help="The columns of a CSV file without a header.")] = None,
+    delimiter: Annotated[str, typer.Option(help="What stands between two columns of CSV.")] = ",",
+    tick_size: Annotated[str | None, typer.Option(help="Of a file: the finest step of prices; default: a guess.")] = None,
+    lot_size: Annotated[str | None, typer.Option(help="Of a file: the finest step of sizes; default: a guess.")] = None,
+    calendar: Annotated[str | None, typer.Option(help="Of a file: when it trades, such as XNYS; default: 24/7.")] = None,
+    policy: Annotated[
+        list[str] | None, typer.Option(metavar="KIND=pass", help="A kind that is as it should be: negative_price=pass.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report with its picture, one HTML file.")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Write a mended copy; the original is never touched.")] = False,
+    to: Annotated[Path | None, typer.Option("--to", metavar="NEW", help="Where the mended copy goes.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look at data and report all that is wrong with it; exit code 1 at warnings, 2 at errors."""
+    from cift.cli.data import parse_columns, parse_policies, parse_where
+    from cift.cli.doctor import check
+
+    reading: dict[str, Any] = {"symbol": symbol, "start": start, "end": end, "schema": schema, "delimiter": delimiter}
+    reading |= {"columns": parse_columns(column) or None, "time_unit": time_unit, "timezone": timezone, "date": date}
+    reading |= {"where": parse_where(where) or None, "names": None if names is None else names.split(",")}
+    reading |= {"tick_size": tick_size, "lot_size": lot_size, "calendar": calendar, "policies": parse_policies(policy)}
+    raise typer.Exit(check(source, catalog, reading, html=html, repair=repair, to=to, as_json=as_json))
+
+
+@data_app.command("hash")
+def data_hash(
+    catalog: CatalogPath,
+    symbol: Annotated[str, typer.Argument(help="Whose rows.")],
+    start: Annotated[str | None, typer.Option(help="Date or ISO time; alone it is that day.")] = None,
+    end: Annotated[str | None, typer.Option(help="Date or ISO time, excluded.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the hash of the values of any selection, schema by schema: equal rows have equal hashes."""
+    from cift.cli.doctor import content_hash
+
+    content_hash(catalog, symbol, start, end, as_json=as_json)
+
+
+@data_app.command("delete")
+def data_delete(
+    catalog: CatalogPath,
+    symbol: Annotated[str, typer.Argument(help="Whose rows.")],
+    start: Annotated[str | None, typer.Option(help="Date or ISO time; alone it is that day; neither: all.")] = None,
+    end: Annotated[str | None, typer.Option(help="Date or ISO time, excluded.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete the rows of a symbol in a period; days that it cuts are written anew without them."""
+    from cift.cli.doctor import delete
+
+    raise typer.Exit(FINE if delete(catalog, symbol, start, end, yes=yes, as_json=as_json) else NOT_SO)
+
+
+@data_app.command("consolidate")
+def data_consolidate(
+    catalog: CatalogPath,
+    symbol: Annotated[str | None, typer.Option(help="Only this one; default: all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write days of many small row groups anew, remove what killed writers left, and name files that are not the catalog's."""
+    from cift.cli.doctor import consolidate
+
+    consolidate(catalog, symbol, as_json=as_json)
 
 
 @data_app.command("load")
@@ -213,6 +320,28 @@ def fetch_binance_command(
     fetched(to, lambda catalog: fetch_binance(catalog, symbol, start, end, **options), as_json)
 
 
+@data_app.command("export")
+def export_command(
+    catalog: CatalogPath,
+    *,
+    to: Annotated[str, typer.Option(metavar="FILE", help=".parquet, .csv, .jsonl or .dbn; then .gz or .zst.")],
+    symbol: Annotated[str | None, typer.Option(help="May be left out where the catalog holds one.")] = None,
+    schema: Annotated[str | None, typer.Option(help="mbo, quotes or trades; may be left out where there is one.")] = None,
+    start: Annotated[str | None, typer.Option(help="Date or ISO time, UTC; a lone date is that day.")] = None,
+    end: Annotated[str | None, typer.Option(help="Date or ISO time, excluded.")] = None,
+    format: Annotated[  # noqa: A002 (the name of the option)
+        str | None, typer.Option(help="parquet, csv, jsonl, dbn or dbn-csv, where the name does not say it.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write rows of one symbol as a file for other tools."""
+    from cift.cli.data import export
+
+    choices: dict[str, Any] = {"symbol": symbol, "schema": schema, "start": start, "end": end, "format": format}
+    export(catalog, to, as_json=as_json, overwrite=overwrite, **choices)
+
+
 @import_app.command("lobster")
 def import_lobster_command(
     messages: Annotated[Path, typer.Argument(help="The message file; may end in .zst, .gz or .xz.")],
@@ -255,30 +384,9 @@ def import_bitstamp_command(
     imported(to, lambda catalog: import_bitstamp(catalog, log, symbol=symbol, **steps), as_json)
 
 
-@import_app.command("binance-archive")
-def import_binance_archive_command(
-    file: Annotated[Path, typer.Argument(help="A .zip of data.binance.vision, or the .csv in it, under its own name.")],
-    *,
-    to: To,
-    symbol: Annotated[
-        str | None, typer.Option(help="What to store it as; default: the name's symbol, BTCUSDT.BINANCE.")
-    ] = None,
-    tick_size: TickSize = None,
-    lot_size: LotSize = None,
-    policy: Policies = None,
-    as_json: Json = False,
-) -> None:
-    """Import trades, best quotes or klines of Binance's public archive."""
-    from cift.cli.data import imported, parse_policies
-    from cift.data.importers import import_binance_public
-
-    steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size, "policies": parse_policies(policy)}
-    imported(to, lambda catalog: import_binance_public(catalog, file, symbol=symbol, **steps), as_json)
-
-
 @import_app.command("databento")
 def import_databento_command(
-    file: Annotated[Path, typer.Argument(help="A DBN file of orders, levels, quotes, trades or bars.")],
+    file: Annotated[Path, typer.Argument(help="A DBN file of orders, levels, quotes, trades, bars or definitions.")],
     *,
     to: To,
     symbol: Annotated[str | None, typer.Option(help="One of the file's symbols; default: all.")] = None,
@@ -364,7 +472,7 @@ def import_taq_command(
 
 @import_app.command("tardis")
 def import_tardis_command(
-    file: Annotated[Path, typer.Argument(help="Quotes or trades; may end in .gz, .zst, .xz or .zip.")],
+    file: Annotated[Path, typer.Argument(help="Quotes, trades or books; may end in .gz, .zst, .xz or .zip.")],
     *,
     to: To,
     symbol: Annotated[str | None, typer.Option(help="What to store it as; default: the file's own with its exchange.")] = None,
@@ -373,12 +481,65 @@ def import_tardis_command(
     policy: Policies = None,
     as_json: Json = False,
 ) -> None:
-    """Import quotes or trades of Tardis."""
+    """Import quotes, trades or books of Tardis."""
     from cift.cli.data import imported, parse_policies
     from cift.data.importers import import_tardis
 
     steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size, "policies": parse_policies(policy)}
     imported(to, lambda catalog: import_tardis(catalog, file, symbol=symbol, **steps), as_json)
+
+
+def _recordings(to: Path, importer: str, files: list[Path], as_json: bool, **options: Any) -> None:
+    from cift.cli.data import imported, parse_policies
+    from cift.data import importers
+
+    options["policies"] = parse_policies(options.pop("policy"))
+    imported(to, lambda catalog: getattr(importers, importer)(catalog, files, **options), as_json)
+
+
+@import_app.command("binance")
+def import_binance_command(
+    files: Annotated[list[Path], typer.Argument(help="Recordings of websockets or CSV files, in the order of their times.")],
+    *,
+    to: To,
+    symbol: Annotated[str | None, typer.Option(help="What to store it as; most CSV files do not tell it.")] = None,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
+    policy: Policies = None,
+    as_json: Json = False,
+) -> None:
+    """Import depth, best quotes and trades of Binance, or CSV files of its archive."""
+    _recordings(to, "import_binance", files, as_json, symbol=symbol, tick_size=tick_size, lot_size=lot_size, policy=policy)
+
+
+@import_app.command("bybit")
+def import_bybit_command(
+    files: Annotated[list[Path], typer.Argument(help="History files or recordings, in the order of their times.")],
+    *,
+    to: To,
+    symbol: Annotated[str | None, typer.Option(help="What to store it as; default: the file's own with BYBIT.")] = None,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
+    policy: Policies = None,
+    as_json: Json = False,
+) -> None:
+    """Import order books and trades of Bybit."""
+    _recordings(to, "import_bybit", files, as_json, symbol=symbol, tick_size=tick_size, lot_size=lot_size, policy=policy)
+
+
+@import_app.command("hyperliquid")
+def import_hyperliquid_command(
+    files: Annotated[list[Path], typer.Argument(help="Recordings of websockets, in the order of their times.")],
+    *,
+    to: To,
+    symbol: Annotated[str | None, typer.Option(help="What to store it as; default: the file's coin with HYPERLIQUID.")] = None,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
+    policy: Policies = None,
+    as_json: Json = False,
+) -> None:
+    """Import books and trades of Hyperliquid."""
+    _recordings(to, "import_hyperliquid", files, as_json, symbol=symbol, tick_size=tick_size, lot_size=lot_size, policy=policy)
 
 
 @import_app.command("lean")

@@ -1,10 +1,11 @@
-"""`cift run`: one strategy over a catalog."""
+"""`cift run`: one strategy over a catalog or a server."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from cift.backtest import Backtest, Result
 from cift.cli.output import print_json, result_json
@@ -14,6 +15,7 @@ from cift.sim.venue import Fees, Venue
 
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
+    from cift.data.questdb import QuestDB
     from cift.data.view import Ticks
 
 
@@ -68,14 +70,17 @@ def finish(result: Result, *, save: Path | None, report: Path | None, as_json: b
 
 
 def open_data(text: str, start: str | None, end: str | None, level: str | None) -> Ticks:
-    """The view that CATALOG[:SYMBOL[,SYMBOL]] names; `demo` is the demo market.
+    """The view that CATALOG[:SYMBOL[,SYMBOL]] or questdb://HOST:PORT/SYMBOL[,SYMBOL] names; `demo` is the demo market.
 
     Raises:
         CatalogError: where there is no catalog, or it is not said which of its symbols.
+        ServerDown: where the server cannot be reached.
     """
     from cift.data.catalog import Catalog
     from cift.data.demo import demo_catalog
 
+    if text.startswith("questdb://"):
+        return _of_server(text, start, end, level)
     folder, symbols = _split(text)
     if folder == "demo" and not Path(folder).exists():
         catalog = demo_catalog()
@@ -92,15 +97,32 @@ def _split(text: str) -> tuple[str, list[str]]:
     folder, separator, names = text.rpartition(":")
     if not separator or len(folder) == 1 or "/" in names or "\\" in names:
         return text, []
-    symbols = [name.strip() for name in names.split(",")]
+    return folder, _names(names, "CATALOG:SYMBOL")
+
+
+def _names(text: str, form: str) -> list[str]:
+    symbols = [name.strip() for name in text.split(",")]
     if not all(symbols):
-        raise InvalidParameter(f"--data {text} names an empty symbol; write CATALOG:SYMBOL or CATALOG:SYMBOL,SYMBOL")
-    return folder, symbols
+        raise InvalidParameter(f"--data names an empty symbol; write {form} or {form},SYMBOL")
+    return symbols
 
 
-def _only_symbol(catalog: Catalog, folder: str) -> str:
-    symbols = catalog.symbols()
+def _of_server(text: str, start: str | None, end: str | None, level: str | None) -> Ticks:
+    """The symbols stand where an address has its path, so that they are read apart from the port; `%2C` is a comma in one."""
+    from cift.data.questdb import QuestDB
+
+    parts = urlsplit(text)
+    server = QuestDB(urlunsplit(parts._replace(path="")))
+    # What is shown of an address has no password.
+    shown = str(server.server.address).partition("?")[0]
+    path = parts.path.removeprefix("/")
+    symbols = [unquote(name) for name in _names(path, f"{shown}/SYMBOL")] if path else [_only_symbol(server, shown, "/")]
+    return server.ticks(symbols, start, end, level=level)
+
+
+def _only_symbol(source: Catalog | QuestDB, where: str, mark: str = ":") -> str:
+    symbols = source.symbols()
     if len(symbols) != 1:
         held = ", ".join(symbols) if symbols else "no data"
-        raise CatalogError(f"{folder} holds {held}; say which symbol, as in --data {folder}:{(symbols or ['SYMBOL'])[0]}")
+        raise CatalogError(f"{where} holds {held}; say which symbol, as in --data {where}{mark}{(symbols or ['SYMBOL'])[0]}")
     return symbols[0]

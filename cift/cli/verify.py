@@ -40,7 +40,7 @@ class Part:
         return SAME if self.saved == self.now else DIFFERS
 
 
-def verify(path: Path, *, strategy: str | None, data: Path | None, as_json: bool) -> bool:
+def verify(path: Path, *, strategy: str | None, data: str | None, as_json: bool) -> bool:
     """Runs a saved run again and prints how it compares; whether the digests are equal.
 
     Raises:
@@ -126,7 +126,7 @@ def _parameters_are_plain(saved: RunRecord, path: Path) -> None:
             )
 
 
-def _again(saved: RunRecord, strategy: type[Strategy], data: Path | None) -> RunRecord:
+def _again(saved: RunRecord, strategy: type[Strategy], data: str | None) -> RunRecord:
     fingerprint = saved.fingerprint
     backtest = Backtest(
         reopen(saved.origin["data"], data),

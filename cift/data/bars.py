@@ -34,7 +34,7 @@ def bars_of(
     """Bars of one symbol of a view; see `Ticks.bars`."""
     spec = BarSpec.parse(spec)
     feed, on = _feed(view, symbol, on)
-    instrument = feed.instrument if on != "mid" else _halved(feed.instrument)
+    instrument = grid_of(feed.instrument, on)
     builder: Any = None
     pieces: list[dict[str, Any]] = []
     for chunk in feed.chunks(ROWS):
@@ -42,8 +42,7 @@ def bars_of(
         if len(ts) == 0:
             continue
         if builder is None:
-            end_ns = int(ts[0]) + LONGEST_NS if view.end_ns is None else view.end_ns
-            builder = _sim.BarBuilder(**spec.of(instrument), sessions=_sessions(feed.instrument, int(ts[0]), end_ns))
+            builder = _sim.BarBuilder(**spec.of(instrument), sessions=sessions_of(feed.instrument, int(ts[0]), view.end_ns))
         pieces.append(builder.push_points(ts, price, size, aggressor))
     if builder is None:
         raise NoData(f"no data: {feed.symbol} has nothing to make bars of by {on!r}; choose another of {', '.join(PRICES)}")
@@ -75,7 +74,7 @@ def bars_of_bars(
     spec = BarSpec.parse(spec)
     columns = {name: frame[name].cast(pl.Int64 if name in _WHOLE else pl.Float64) for name in COLUMNS}
     span = (0, 0) if frame.is_empty() else (int(columns["ts_open"][0]), int(columns["ts_event"][-1]))
-    builder = _sim.BarBuilder(**spec.of(instrument), sessions=_sessions(instrument, *span))
+    builder = _sim.BarBuilder(**spec.of(instrument), sessions=sessions_of(instrument, *span))
     columns["vwap"] = columns["vwap"].fill_null(float("nan"))
     pieces = [builder.push_bars(**{name: column.to_numpy() for name, column in columns.items()})]
     if _keeps_last(spec, unfinished):
@@ -87,6 +86,29 @@ def _keeps_last(spec: BarSpec, unfinished: bool | None) -> bool:
     return spec.kind == "time" if unfinished is None else unfinished
 
 
+BOOKS: Final = ("quotes", "mbo", "mbp")
+"""Schemas that show best prices."""
+
+
+def price_of(view: Ticks, symbol: str, on: str | None) -> str:
+    """Which price bars of a run are made of: `on`, or that of prints where the view has some, else the mid.
+
+    Raises:
+        InvalidParameter: where there is no such price, or the view has no records that show it.
+    """
+    schemas = {feed.schema for feed in view.feeds if feed.symbol == symbol}
+    if on is None:
+        on = "price" if schemas & {"mbo", "trades"} else "mid"
+    if on not in PRICES:
+        raise InvalidParameter(f"on={on!r} is not one of {', '.join(PRICES)}")
+    wanted = ("trades", "mbo") if on == "price" else BOOKS
+    if not schemas.intersection(wanted):
+        raise InvalidParameter(
+            f"bars by {on!r} need {' or '.join(wanted)} of {symbol}; the view has {', '.join(sorted(schemas))}"
+        )
+    return on
+
+
 def _feed(view: Ticks, symbol: str | None, on: str | None) -> tuple[Feed, str]:
     """The feed that bars are made of, and which of its prices."""
     if symbol is None:
@@ -96,19 +118,20 @@ def _feed(view: Ticks, symbol: str | None, on: str | None) -> tuple[Feed, str]:
     feeds: dict[str, Feed] = {feed.schema: feed for feed in view.feeds if feed.symbol == symbol}
     if not feeds:
         raise InvalidParameter(f"the view has no {symbol!r}; it has {', '.join(view.symbols)}")
-    if on is None:
-        on = "mid" if "mbo" not in feeds and "trades" not in feeds else "price"
-    if on not in PRICES:
-        raise InvalidParameter(f"on={on!r} is not one of {', '.join(PRICES)}")
-    wanted = ("trades", "mbo") if on == "price" else ("quotes",)
-    for schema in wanted:
-        if schema in feeds:
-            return feeds[schema], on
-    raise InvalidParameter(f"bars by {on!r} need {' or '.join(wanted)} of {symbol}; the view has {', '.join(feeds)}")
+    on = price_of(view, symbol, on)
+    schema = ("trades" if "trades" in feeds else "mbo") if on == "price" else "quotes"
+    if schema not in feeds:
+        raise InvalidParameter(
+            f"bars by {on!r} need quotes of {symbol}; the view has {', '.join(feeds)}, of which a run makes them: "
+            "self.bars(...) in a strategy"
+        )
+    return feeds[schema], on
 
 
-def _halved(instrument: Instrument) -> Instrument:
-    """The same with half ticks, which mids lie on."""
+def grid_of(instrument: Instrument, on: str) -> Instrument:
+    """The instrument with the steps that bars by a price are counted in: mids lie on half ticks."""
+    if on != "mid":
+        return instrument
     return Instrument(
         instrument.symbol, tick_size=instrument.tick_size / 2, lot_size=instrument.lot_size, multiplier=instrument.multiplier
     )
@@ -133,7 +156,13 @@ def _points(chunk: Chunk, on: str, start_ns: int | None) -> tuple[Array, Array, 
     return ts[keep], price, np.zeros(len(price)), np.full(len(price), _NOBODY, dtype=np.uint8)
 
 
-def _sessions(instrument: Instrument, start_ns: int, end_ns: int) -> list[tuple[int, int]]:
+def sessions_of(instrument: Instrument, start_ns: int, end_ns: int | None) -> list[tuple[int, int]]:
+    """Open and close of the sessions that bars must not span, in order; none where the market never closes.
+
+    Raises:
+        InvalidParameter: where the calendar does not reach to these days.
+    """
+    end_ns = start_ns + LONGEST_NS if end_ns is None else end_ns
     if instrument.calendar == ALWAYS_OPEN:
         return []
     found = sessions(instrument.calendar, start_ns, end_ns)

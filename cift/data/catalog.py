@@ -7,14 +7,19 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from cift.data.actions import actions_frame, decode_actions, encode_actions, read_actions, replaced
+from cift.data.adjusted import adjusted_view, expiry_noted
 from cift.data.bar_screen import screen_of
+from cift.data.closes import close_before
 from cift.data.columns import RawColumns, chunks, join, length
 from cift.data.frames import check_chunk_rows, conform, raw_columns, read_frame, symbol_of
 from cift.data.hashing import selection_hash
@@ -23,22 +28,41 @@ from cift.data.reading import Interval, PartitionReader, selected_rows
 from cift.data.report import ImportReport, Tally
 from cift.data.storage import Disk, Staging, locked
 from cift.data.times import DAY_NS, Session, TimeLike, iso, session_intervals, time_ns, time_range
+from cift.data.upkeep import (
+    ALWAYS,
+    Consolidated,
+    check_unchanged,
+    consolidated,
+    damaged_files,
+    delete_rows,
+    unnamed_files,
+    with_first,
+)
 from cift.data.view import Ticks, common_calendar
 from cift.data.writing import PartitionWriter
+from cift.domain.action import Action
 from cift.domain.bar_spec import BarSpec
 from cift.domain.chunk import Chunk, SchemaName
 from cift.domain.instrument import Instrument
 from cift.domain.schemas import NO_TIME_NS, STORED_DTYPES, check_schema
-from cift.errors import CatalogError, CorruptData, InvalidParameter, NoData, NotSupported, UnknownSymbol
+from cift.errors import CatalogError, CorruptData, InvalidParameter, NoData, NotSupported, TimeOrder, UnknownSymbol
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from cift.data.continuous import Continuous
+    from cift.data.doctor import Diagnosis
+    from cift.data.exporters import ExportReport
+
 LEVELS: dict[str, tuple[SchemaName, ...]] = {"L3": ("mbo",), "L2": ("mbp", "trades"), "L1": ("quotes", "trades")}
 """Levels of a view, richest first, and the schemas that make one up."""
+EVENTS: tuple[SchemaName, ...] = ("mbo", "mbp", "quotes", "trades")
+"""Schemas of records, in whose order a price is looked for."""
 BOOKS: tuple[SchemaName, ...] = ("mbo", "mbp")
 """Schemas whose records build a book: they are read from the beginning of a day."""
 FIRST_NS, END_NS = -(2**63), 2**63 - 1
+CLOSE_WITHIN_NS = 10 * DAY_NS
+"""How far back the price before a dividend, or a roll, is looked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +145,41 @@ class Catalog:
             CatalogError: the symbol is stored with another instrument.
             NoData: there are no rows.
         """
+        return self._write(schema, symbol, data, instrument, policies, source, spec, append=False)
+
+    def append(
+        self,
+        schema: str,
+        symbol: str,
+        data: Any,
+        instrument: Instrument | None = None,
+        *,
+        policies: Mapping[str, str] | None = None,
+        source: str = "rows",
+        spec: str | BarSpec | None = None,
+    ) -> ImportReport:
+        """Stores rows behind those of the same symbol: what is stored of their first day stays, in front of them.
+
+        Arguments, report and errors are those of `write`. The catalog then holds what one `write` of all rows would have
+        stored, with the same hash; only the screen does not see the old rows beside the new ones.
+
+        Raises:
+            TimeOrder: rows are stored that are later than the first one given.
+        """
+        return self._write(schema, symbol, data, instrument, policies, source, spec, append=True)
+
+    def _write(
+        self,
+        schema: str,
+        symbol: str,
+        data: Any,
+        instrument: Instrument | None,
+        policies: Mapping[str, str] | None,
+        source: str,
+        spec: str | BarSpec | None,
+        *,
+        append: bool,
+    ) -> ImportReport:
         started = time.perf_counter()
         kind = check_schema(schema)
         spec_text = _spec_to_write(kind, spec)
@@ -136,35 +195,79 @@ class Catalog:
                 yield screen.check(batch)
             screen.finish()
 
+        first, rows = with_first(screened())
+        into = dataset_name(kind, spec_text)
+        held = self._held_before(into, symbol, int(first["ts_event"][0])) if append and first is not None else []
         with self.writer() as writer:
-            writer.add(kind, symbol, screened(), spec_text)
-            if not writer.staged:
+            stored = (columns for reader in held for columns in reader.groups((ALWAYS,), every_column=True))
+            writer.add(kind, symbol, chain(stored, rows), spec_text)
+            if first is None:
                 raise NoData(f"no rows of {schema} were given for {symbol}; nothing was written")
-            written = self.commit(writer, [instrument])
-        rows_written = sum(manifest.rows for manifest in written)
+            written = self.commit(writer, [instrument], held)
+        rows_written = sum(manifest.rows for manifest in written) - sum(reader.manifest.rows for reader in held)
         return tally.report(symbol, rows_read, rows_written, time.perf_counter() - started)
 
     def writer(self) -> PartitionWriter:
         """A writer for importers, to be used in a `with` block and finished by `commit`."""
         return PartitionWriter(self._layout, self._disk)
 
-    def commit(self, writer: PartitionWriter, instruments: Sequence[Instrument]) -> list[Manifest]:
-        """Makes what a writer staged visible, together with its instruments.
+    def _held_before(self, dataset: str, symbol: str, first_ns: int) -> list[PartitionReader]:
+        """The day of a time, where it is stored and ends before it.
 
         Raises:
-            CatalogError: a symbol is stored with another instrument.
+            TimeOrder: where something later is stored.
+        """
+        later = [day for day in self.days(dataset, symbol) if time_ns(day, "date")[0] + DAY_NS > first_ns]
+        held = [self.reader(dataset, symbol, day) for day in later]
+        last_ns = max((reader.manifest.last_ns for reader in held), default=first_ns)
+        if last_ns > first_ns:
+            raise TimeOrder(
+                f"{dataset} of {symbol} are stored up to {iso(last_ns)}, and the first row given is of {iso(first_ns)}; append() "
+                "adds behind what is stored, write() replaces the days that it touches"
+            )
+        return held
+
+    def commit(
+        self,
+        writer: PartitionWriter,
+        instruments: Sequence[Instrument],
+        unchanged: Sequence[PartitionReader] = (),
+        *,
+        replace_rules: bool = False,
+    ) -> list[Manifest]:
+        """Makes what a writer staged visible, together with its instruments.
+
+        Args:
+            unchanged: partitions that the staged ones were made from.
+            replace_rules: whether rules for orders, calendar and expiry that the catalog knows are forgotten where an instrument
+                states none.
+        Raises:
+            CatalogError: a symbol is stored with another instrument, or one of `unchanged` was replaced meanwhile.
         """
 
         def records() -> list[tuple[Path, bytes]]:
+            check_unchanged(self._layout, unchanged)
             known = self.instruments()
             for instrument in instruments:
                 self._check_unchanged(instrument, known)
-            merged = {**known, **{instrument.symbol: instrument for instrument in instruments}}
+            new = {instrument.symbol: instrument for instrument in instruments}
+            if not replace_rules:
+                new = {symbol: one.filled_from(known[symbol]) if symbol in known else one for symbol, one in new.items()}
+            merged = {**known, **new}
             if merged == known:
                 return []
             return [(self._layout.instruments, _encode_instruments(merged))]
 
         return writer.commit(records)
+
+    def write_instruments(self, instruments: Iterable[Instrument]) -> None:
+        """Stores instruments without rows, or new rules for orders, another calendar or an expiry of those that have some.
+
+        Raises:
+            CatalogError: a symbol is stored with another tick, lot, multiplier or currency.
+        """
+        with self.writer() as writer:
+            self.commit(writer, list(instruments), replace_rules=True)
 
     def _instrument_to_write(self, symbol: str, instrument: Instrument | None) -> Instrument:
         known = self.instruments()
@@ -178,40 +281,46 @@ class Catalog:
         return instrument
 
     def _check_unchanged(self, instrument: Instrument, known: Mapping[str, Instrument]) -> None:
+        """Steps, multiplier and currency hold for life; rules for orders, calendar and expiry may be told later, or change."""
         before = known.get(instrument.symbol)
-        if before is not None and before != instrument and self._datasets_of(instrument.symbol):
+        if before is None or not self._datasets_of(instrument.symbol):
+            return
+        if not before.has_steps_of(instrument):
             raise CatalogError(
                 f"{instrument.symbol} is stored as {before}, which holds for the instrument's life; delete its rows before "
                 f"storing it as {instrument}"
             )
 
     def delete(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
-        """Removes the days of a symbol that lie between two dates (`end` excluded; a lone date is that day; none: all).
+        """Removes the rows of a symbol between two times (`end` excluded; a lone date is that day; none: all).
+
+        A day that the period cuts is written anew with the rows that are left, `sequence` counted from 0; its hash is then another.
+        Each day goes in one step. What is left of a day of `mbo` whose beginning was removed is a book without a start.
 
         Returns:
-            The number of partitions removed.
+            The number of partitions that were removed or cut.
         Raises:
             UnknownSymbol: where the catalog holds no rows of it.
+            CorruptData: a day that the period cuts is not what was written. Days are removed whole without being read.
         """
-        datasets = self._held(symbol)
+        self._held(symbol)
         start_ns, end_ns = time_range(start, end)
-        removed = 0
-        with locked(self._layout.lock):
-            for dataset in datasets:
-                for date in self._layout.dates(dataset, symbol):
-                    day_ns, _ = time_ns(date, "date")
-                    if (start_ns is not None and day_ns + DAY_NS <= start_ns) or (end_ns is not None and day_ns >= end_ns):
-                        continue
-                    place = self._layout.manifest(dataset, symbol, date)
-                    # Without its manifest the partition is gone; its file is then only space to free.
-                    self._disk.remove(place)
-                    self._disk.sync_folder(place.parent)
-                    folder = self._layout.partition(dataset, symbol, date)
-                    for file in folder.glob("*.parquet"):
-                        self._disk.remove(file)
-                    folder.rmdir()
-                    removed += 1
-        return removed
+        period = FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns
+        return delete_rows(self, self._layout, self._disk, symbol, period)
+
+    def consolidate(self, symbol: str | None = None) -> Consolidated:
+        """Writes partitions that have more row groups than they need anew, and removes what killed writers left.
+
+        Rows and hashes stay what they are. Files that others put into the catalog's folders are named and let be.
+
+        Args:
+            symbol: only this one; None: all.
+        Raises:
+            UnknownSymbol: where the catalog holds no rows of it. CorruptData: a partition is not what was written.
+        """
+        if symbol is not None:
+            self._held(symbol)
+        return consolidated(self, self._layout, [*self._all_readers()] if symbol is None else self.partitions(symbol))
 
     # ------------------------------------------------------------------ what there is
 
@@ -232,6 +341,58 @@ class Catalog:
             }
         except (TypeError, InvalidParameter) as error:
             raise CorruptData(f"{path} holds an instrument that cannot be read: {error}") from None
+
+    def write_actions(self, actions: Any) -> None:
+        """Stores splits and dividends; of each symbol that is named, those stored before are forgotten. Rows stay as they are.
+
+        Args:
+            actions: a list of `Action`, a frame, or a CSV or Parquet file, with the columns `symbol, ex_date, kind` ("split" or
+                "dividend") and `ratio` ("4:1") or `amount`, and `currency` and `close` (the price before it) where known.
+
+        Raises:
+            DataError: a row is no action, or a symbol has two of one kind on one day. The catalog is as it was.
+
+        Example:
+            >>> import cift, tempfile
+            >>> from cift.domain.action import Action
+            >>> catalog = cift.Catalog(tempfile.mkdtemp())
+            >>> catalog.write_actions([Action("AAPL.XNAS", "2020-08-31", "split", ratio="4:1")])
+            >>> catalog.actions().row(0)[:4]
+            ('AAPL.XNAS', datetime.date(2020, 8, 31), 'split', '4:1')
+        """
+        given = read_actions(actions)
+        with self.writer() as writer:
+            writer.commit(lambda: [(self._layout.actions, encode_actions(replaced(self._actions(), given)))])
+
+    def actions(self, symbol: str | None = None) -> pl.DataFrame:
+        """The corporate actions that are stored, by symbol and day: symbol, ex_date, kind, ratio, amount, currency, close.
+
+        Raises:
+            CorruptData: where the table was changed.
+        """
+        return actions_frame([action for action in self._actions() if symbol in (None, action.symbol)])
+
+    def _actions(self) -> list[Action]:
+        try:
+            data = self._layout.actions.read_bytes()
+        except FileNotFoundError:
+            return []
+        return decode_actions(data, self._layout.actions)
+
+    def price_before(self, symbol: str, before: TimeLike) -> Decimal:
+        """The last price of a symbol before a time, exact: of the session before it, at most ten days back.
+
+        The last print, or the mid of the last quote where nothing printed.
+
+        Raises:
+            UnknownSymbol: the catalog does not know it. DataError: there is none.
+        """
+        known = self.instruments()
+        if symbol not in known:
+            raise self._unknown(symbol)
+        before_ns, _ = time_ns(before, "before")
+        readers = {schema: list(self._readers(schema, symbol, before_ns - CLOSE_WITHIN_NS, before_ns)) for schema in EVENTS}
+        return close_before(known[symbol], readers, before_ns)
 
     def symbols(self) -> list[str]:
         """Symbols that have rows, sorted."""
@@ -287,14 +448,56 @@ class Catalog:
         Returns:
             The number of partitions read.
         Raises:
-            CorruptData: at the first that differs; the message names the file.
+            CorruptData: where any differs; the message names each file that does.
         """
-        self.instruments()
-        count = 0
-        for reader in self._all_readers():
-            reader.verify()
-            count += 1
+        self._actions()
+        count, damages = self.damages()
+        if damages:
+            raise CorruptData("; and ".join(map(str, damages)))
         return count
+
+    def damages(self) -> tuple[int, list[CorruptData | CatalogError]]:
+        """Reads every file in full, as `verify`, and goes on after one that is damaged.
+
+        Returns:
+            The number of partitions, and what is wrong with those that are not what was written.
+        """
+        return damaged_files(self, self._layout)
+
+    def content_hash(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> dict[str, str]:
+        """The hash of the values of a symbol's rows between two times, schema by schema (`bars/spec=1m` for bars).
+
+        It is the hash that a run's fingerprint has for a feed of these rows, whatever files they lie in. (A feed of `mbo` begins
+        with the first row of its first day, so give days there.)
+
+        Args:
+            start, end: as of `ticks`.
+        Raises:
+            UnknownSymbol: where the catalog holds no rows of it. NoData: where it holds none of that period.
+        """
+        start_ns, end_ns = time_range(start, end)
+        interval = FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns
+        found: dict[str, list[PartitionReader]] = {}
+        for reader in self.partitions(symbol, start_ns, end_ns):
+            found.setdefault(reader.manifest.dataset, []).append(reader)
+        hashes: dict[str, str] = {
+            name: CatalogFeed(
+                symbol, readers[0].manifest.schema, self.instruments()[symbol], tuple(readers), (interval,)
+            ).content_hash
+            for name, readers in found.items()
+            if any(_holds(reader, (interval,)) for reader in readers)
+        }
+        if not hashes:
+            raise NoData(self._no_data(symbol, [*found], start_ns, end_ns, None))
+        return hashes
+
+    def check(
+        self, symbol: str | None = None, start: TimeLike | None = None, end: TimeLike | None = None, **options: Any
+    ) -> Diagnosis:
+        """Looks at what is stored of a symbol, or of all, and reports all that is wrong with it; see `cift.data.doctor.check`."""
+        from cift.data.doctor import check
+
+        return check(self, symbol, start, end, **options)
 
     def partitions(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> list[PartitionReader]:
         """Readers of the days of a symbol that lie between two dates, schema by schema (`end` excluded; a lone date is that day).
@@ -310,22 +513,39 @@ class Catalog:
             raise NoData(self._no_data(symbol, datasets, start_ns, end_ns, None))
         return found
 
-    def sweep(self) -> None:
-        """Removes what killed writers left behind; files that no manifest names are never read."""
+    def datasets(self, symbol: str) -> list[str]:
+        """The schemas that are stored of a symbol; bars with their spec, `bars/spec=1m`."""
+        return self._datasets_of(symbol)
+
+    def days(self, dataset: str, symbol: str) -> list[str]:
+        """The days of a symbol that are stored in one schema (see `datasets`), "2026-01-05", sorted."""
+        return [day for day in self._layout.dates(dataset, symbol) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", day)]
+
+    def reader(self, dataset: str, symbol: str, date: str) -> PartitionReader:
+        """The reader of one day.
+
+        Raises:
+            CorruptData: its manifest was changed. CatalogError: there is no such day.
+        """
+        manifest = self._layout.read(dataset, symbol, date)
+        if manifest is None:
+            raise CatalogError(f"{self.path} holds no {dataset} of {symbol} on {date}")
+        return PartitionReader(self._layout.partition(dataset, symbol, date) / manifest.file, manifest)
+
+    def sweep(self) -> list[Path]:
+        """Removes what killed writers left behind; files that no manifest names are never read.
+
+        Returns:
+            The files removed. What others put into the catalog's folders is let be.
+        """
         if not self._layout.private.exists():
-            return
+            return []
         with locked(self._layout.lock):
             Staging.sweep(self._layout.staging)
-            for dataset in self._layout.datasets():
-                for file in (self.path / dataset).glob("symbol=*/date=*/*.parquet"):
-                    if not self._is_named(dataset, file):
-                        self._disk.remove(file)
-
-    def _is_named(self, dataset: str, file: Path) -> bool:
-        place = self._layout.manifests / dataset / file.parent.parent.name / f"{file.parent.name}.json"
-        if not place.exists():
-            return False
-        return unseal(place.read_bytes(), Manifest, place).file == file.name
+            left, _ = unnamed_files(self._layout)
+            for file in left:
+                self._disk.remove(file)
+        return left
 
     # ------------------------------------------------------------------ reading
 
@@ -337,6 +557,7 @@ class Catalog:
         *,
         level: str | None = None,
         session: Session | None = None,
+        adjust: str | None = None,
     ) -> Ticks:
         """A view of the symbols' records between two times.
 
@@ -348,6 +569,9 @@ class Catalog:
             level: "L3" (order by order), "L2" (levels and trades) or "L1" (quotes and trades); None: the richest stored.
             session: opening and closing time of day with their zone, ("09:30", "16:00", "America/New_York"): only what
                 happened within. On L3 and L2 for one session at a time, which then sets start and end.
+            adjust: what becomes of prices and sizes before a corporate action of `write_actions` that lies within the view:
+                "splits" or "all" (dividends too) makes them comparable with the last ones, as they are read (`cift.data.adjusted`);
+                "raw" leaves them as traded; None: the same, and the view's notes say so.
 
         Quotes and trades are cut exactly. A feed of orders or levels always begins with the first record of the first UTC day,
         because the book before `start` has to be built; `start_ns` of the view says when the strategy begins.
@@ -385,7 +609,43 @@ class Catalog:
             if not found:
                 raise NoData(self._no_data(name, LEVELS[level], start_ns, end_ns, session))
             feeds += found
-        return Ticks(tuple(feeds), names, start_ns, end_ns, level, common_calendar(tuple(feeds)))
+        view = Ticks(tuple(feeds), names, start_ns, end_ns, level, common_calendar(tuple(feeds)))
+        actions = [action for action in self._actions() if action.symbol in names]
+        return adjusted_view(expiry_noted(view), actions, adjust, self.price_before)
+
+    def continuous(
+        self,
+        root: str,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        roll: Any = "volume",
+        adjust: str | None = None,
+        contracts: Sequence[str] | None = None,
+        daily: Any = None,
+    ) -> Continuous:
+        """A future as one series over its stored contracts: a table of rolls, bars, and a view of quotes and trades.
+
+        Which contract is the front on a day is decided by what was known before it; the contracts stay what is traded.
+
+        Args:
+            root: "ES" of ESH6.XCME, ESM6.XCME, ...; "ES.XCME" where several venues list it.
+            start, end: as of `ticks`.
+            roll: "volume", "open_interest", "expiry-5d", or a table of dates and symbols, a mapping or a frame (`cift.data.rolls`).
+            adjust: what becomes of prices before a roll: "difference" adds the gap between the two contracts, "ratio" multiplies
+                by their ratio, None leaves them.
+            contracts: the symbols, first to last; None: all of the root, by month of delivery.
+            daily: a frame of `date, symbol` and `volume` or `open_interest`, where these are not to be counted from prints.
+
+        Raises:
+            UnknownSymbol: there are no contracts of that root. NoData: nor rows of that period.
+            InvalidParameter: a rule or table that is none, or an expiry that is not known.
+            NotSupported: contracts that differ in tick, lot, multiplier, currency or calendar.
+            DataError: a gap is asked for, and the catalog has no price of a contract before a roll.
+        """
+        from cift.data.continuous import continuous
+
+        return continuous(self, root, start, end, roll, adjust, contracts, daily)
 
     def bars(
         self, symbol: str, spec: str | BarSpec, start: TimeLike | None = None, end: TimeLike | None = None
@@ -447,6 +707,46 @@ class Catalog:
         from cift.data.sql import query
 
         return query(self._all_readers(), text, parameters, tables or {})
+
+    def export(
+        self,
+        to: str | Path,
+        *,
+        symbol: str | None = None,
+        schema: str | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        format: str | None = None,  # noqa: A002 (what everybody calls it)
+        overwrite: bool = False,
+    ) -> ExportReport:
+        """Writes rows of one symbol and schema as one file for other tools, a row group at a time.
+
+        The file appears whole or not at all. Imported again, whole days have the content hash that the report tells.
+
+        Args:
+            to: a file whose name says its format: .parquet, .csv, .jsonl or .dbn (Databento's); all but Parquet may end in
+                .zst, CSV and JSON lines in .gz.
+            symbol: may be left out where the catalog holds one.
+            schema: which kind of record, "trades", or "bars/1m"; may be left out where the symbol has one.
+            start, end: as for `ticks`; orders from the first of their day, because the book is built from there.
+            format: where the name does not say it; "dbn-csv" is CSV with the columns and numbers of Databento's.
+            overwrite: whether a file that is there is replaced.
+
+        Raises:
+            InvalidParameter: the file exists, or a choice is left open or not known. UnknownSymbol, NoData: there are no rows.
+            CorruptData: a file of the catalog is not what was written. DataError: a value that the format cannot hold.
+            MissingExtra: DBN without databento-dbn. OSError: the disk refuses.
+
+        Example:
+            >>> import cift
+            >>> cift.demo_catalog().export("quotes.csv.gz", schema="quotes").rows  # doctest: +SKIP
+            35505
+        """
+        from cift.data.exporters import export
+
+        return export(
+            self, to, symbol=symbol, schema=schema, start=start, end=end, format=format, overwrite=overwrite, disk=self._disk
+        )
 
     def _level(self, names: Sequence[str], asked: str | None) -> str:
         stored = {name: stored_levels(self._held(name)) for name in names}

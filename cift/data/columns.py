@@ -20,13 +20,14 @@ Array = np.ndarray[Any, Any]
 RawColumns = dict[str, Array]
 
 
-def _text_array(words: Sequence[str]) -> pa.Array:
+def text_array(words: Sequence[str]) -> pa.Array:
     """Some words as an Arrow array of text; made from buffers because `pa.array` imports pandas where it is installed."""
-    offsets = np.cumsum([0, *(len(word) for word in words)], dtype=np.int32)
-    return pa.StringArray.from_buffers(len(words), pa.py_buffer(offsets), pa.py_buffer("".join(words).encode("ascii")))
+    encoded = [word.encode() for word in words]
+    offsets = np.cumsum([0, *(len(word) for word in encoded)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(words), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
 
 
-_WORDS: dict[str, pa.Array] = {column: _text_array(list(codes)) for column, codes in WORD_CODES.items()}
+_WORDS: dict[str, pa.Array] = {column: text_array(list(codes)) for column, codes in WORD_CODES.items()}
 _INDEX_OF_CODE: dict[str, Array] = {}
 for _column, _codes in WORD_CODES.items():
     _lookup = np.full(256, -1, dtype=np.int8)

@@ -6,18 +6,19 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cift.config import cache_folder
 from cift.data.download import Patience, download, file_sha256, text
-from cift.data.importers.binance_public import COLUMNS, INTERVALS, import_binance_public
+from cift.data.importers.binance import import_binance
+from cift.data.importers.binance_csv import MICROSECONDS_FROM
+from cift.data.importers.table_files import first_lines
 from cift.data.report import ImportReport
 from cift.data.storage import locked
 from cift.data.times import DAY_NS, TimeLike, iso, time_ns
 from cift.domain.instrument import Number
-from cift.errors import CorruptData, InvalidParameter, NoData
+from cift.errors import CorruptData, DataError, InvalidParameter, NoData
 
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
@@ -27,27 +28,20 @@ BINANCE_ENVIRONMENT: Final = "CIFT_BINANCE_URL"
 """An environment variable with the address of a copy of the archive."""
 RATIO_MAX: Final = 200
 """Text of trades shrinks to a tenth or a twentieth; what unpacks to more than this many times its size is no market data."""
+INTERVALS: Final = ("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w")
+"""Of klines. (Those of 1mo have no fixed length.)"""
+TIME_COLUMN: Final = {"trades": 4, "aggTrades": 5, "bookTicker": 5, "klines": 0}
+"""Kind of file -> which of its columns, from 0, is the time."""
 _SYMBOL = re.compile(r"[A-Z0-9]{2,40}(_[A-Z0-9]{2,10})?")
 _CHECKSUM = re.compile(r"([0-9a-f]{64})[ *]+(\S+)\s*")
 
 
-@dataclass(frozen=True)
-class _Market:
-    """Where a market lies in the archive, and the venue that its symbols get."""
-
-    path: str
-    venue: str
-    note: str = ""
-
-
 MARKETS: Final = {
-    "spot": _Market("spot", "BINANCE"),
-    "um": _Market("futures/um", "BINANCE-FUTURES"),
-    "cm": _Market(
-        "futures/cm", "BINANCE-DELIVERY", "sizes are contracts: pass the instrument's multiplier before money counts"
-    ),
+    "spot": ("spot", "BINANCE"),
+    "um": ("futures/um", "BINANCE-FUTURES"),
+    "cm": ("futures/cm", "BINANCE-DELIVERY"),
 }
-"""Spot, USD-M futures, COIN-M futures. The venues are those that Tardis' names of these exchanges give."""
+"""Spot, USD-M futures, COIN-M futures: where each lies in the archive, and the venue that its symbols get."""
 
 
 def fetch_binance(
@@ -100,14 +94,14 @@ def fetch_binance(
         >>> fetch_binance(catalog, "BTCUSDT", "2024-08-08")  # doctest: +SKIP
     """
     _check(symbol, kind, market, interval)
-    place = MARKETS[market]
+    place, venue = MARKETS[market]
     base = (base_url or os.environ.get(BINANCE_ENVIRONMENT) or BINANCE).rstrip("/")
     folder = cache_folder() / "binance" if keep is None else Path(keep)
     reports = []
     for day in _days(start, end):
         part = interval if kind == "klines" else kind
         name = f"{symbol}-{part}-{day}.zip"
-        parts = [base, "data", place.path, "daily", kind, symbol, *([interval] if kind == "klines" else []), name]
+        parts = [base, "data", place, "daily", kind, symbol, *([interval] if kind == "klines" else []), name]
         file = folder.joinpath(market, name)
         file.parent.mkdir(parents=True, exist_ok=True)
         with locked(file.with_name(f"{name}.lock")):
@@ -116,15 +110,9 @@ def fetch_binance(
             except NoData as missing:
                 raise NoData(f"{missing}; {_what_may_be_wrong(symbol, kind, market)}") from None
             _check_zip(file)
-            report = import_binance_public(
-                catalog,
-                file,
-                symbol=f"{symbol}.{place.venue}",
-                tick_size=tick_size,
-                lot_size=lot_size,
-                policies=policies,
-                notes=(place.note,) if place.note else (),
-            )
+            _check_day(file, kind, day)
+            steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size, "policies": policies}
+            report = import_binance(catalog, file, symbol=f"{symbol}.{venue}", **steps)
             if keep is None:
                 file.unlink()
         reports.append(report)
@@ -134,8 +122,8 @@ def fetch_binance(
 def _check(symbol: str, kind: str, market: str, interval: str) -> None:
     if market not in MARKETS:
         raise InvalidParameter(f"market must be one of {', '.join(MARKETS)}, not {market!r}")
-    if kind not in COLUMNS:
-        raise InvalidParameter(f"kind must be one of {', '.join(COLUMNS)}, not {kind!r}")
+    if kind not in TIME_COLUMN:
+        raise InvalidParameter(f"kind must be one of {', '.join(TIME_COLUMN)}, not {kind!r}")
     if kind == "bookTicker" and market == "spot":
         raise InvalidParameter("the archive has bookTicker of futures only; pass market='um' or 'cm', or kind='trades'")
     if kind == "klines" and interval not in INTERVALS:
@@ -184,6 +172,17 @@ def _check_zip(file: Path) -> None:
         raise CorruptData(
             f"{file.name} unpacks from {size:,} to {unpacked:,} bytes, which no table does; nothing of it was kept"
         )
+
+
+def _check_day(file: Path, kind: str, day: str) -> None:
+    """Refuses a table whose first row is of another day than its name says; of a header, and of rubbish, the importer tells."""
+    for cells in first_lines(file, 2):
+        text = cells[TIME_COLUMN[kind]].strip() if len(cells) > TIME_COLUMN[kind] else ""
+        if text.isdecimal() and len(text) < 18:
+            ms = int(text) // (1_000 if int(text) >= MICROSECONDS_FROM else 1)
+            if (told := iso(ms * 1_000_000)[:10]) != day:
+                raise DataError(f"{file.name}: its first time is of {told}, and its name says {day}")
+            return
 
 
 def _what_may_be_wrong(symbol: str, kind: str, market: str) -> str:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cift.data.column_names import ours_to_theirs
 from cift.data.columns import Array, RawColumns, chunks, cut, length, raw_column, stored_columns, to_arrow
 from cift.data.hashing import ContentHash, selection_hash
 from cift.data.report import Tally
@@ -71,7 +72,7 @@ def quotes(
         tick_size: the finest price step; None: the finest decimal step of the prices, named in the view's notes.
         lot_size: the finest size step; None likewise.
         instrument: instead of symbol, tick_size and lot_size.
-        columns: the frame's name of a column, by our name: `{"bid_price": "best_bid"}`.
+        columns: our name of a column -> the frame's, `{"bid_price": "best_bid"}`, or the other way round; all in one direction.
         policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit.
         sort: sort by time first (rows of one time keep their order); otherwise a row that goes back in time is an error.
 
@@ -178,9 +179,12 @@ def read_frame(frame: Any) -> pa.Table:
         return pa.Table.from_batches([frame])
     if isinstance(frame, (str, Path)):
         try:
-            return pq.read_table(frame, partitioning=None, page_checksum_verification=True)
-        except (pa.ArrowException, OSError) as error:
+            read = pq.read_table(frame, partitioning=None, page_checksum_verification=True)
+            read.validate(full=True)  # text that is none, places beyond an end
+            read.column_names  # noqa: B018
+        except Exception as error:  # whatever a decoder raises on damaged bytes, it is the file that is at fault
             raise DataError(f"{frame} cannot be read as Parquet: {error}") from None
+        return read
     index = getattr(frame, "index", None)
     if hasattr(frame, "reset_index") and index is not None and type(index).__name__ != "RangeIndex":
         frame = frame.reset_index(names="ts_event") if index.name is None and index.nlevels == 1 else frame.reset_index()
@@ -238,8 +242,10 @@ def find_columns(names: Sequence[str], schema: SchemaName, columns: Mapping[str,
         DataError: where one is missing that must be there; the message shows what was found.
         UnknownName: where `columns` names a column that the schema or the table does not have.
     """
-    given = dict(columns or {})
     known = (*stored_columns(schema), "symbol")
+    every = {name for other in SCHEMAS for name in stored_columns(other)}
+    read = ours_to_theirs(columns or {}, known, names, elsewhere=every)  # one map may serve a frame of quotes and one of trades
+    given = dict(columns or {}) if read is None else read
     for ours, theirs in list(given.items()):
         if ours not in known:
             # One map may serve a frame of quotes and one of trades.

@@ -118,6 +118,7 @@ class Layout:
         self.staging = self.private / "staging"
         self.manifests = self.private / "manifests"
         self.instruments = root / "instruments.json"
+        self.actions = root / "actions.json"
         self.lock = self.private / "lock"
 
     def partition(self, dataset: str, symbol: str, date: str) -> Path:

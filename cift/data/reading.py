@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -21,6 +23,7 @@ from cift.data.writing import FOOTER_TAIL_BYTES
 from cift.domain.schemas import CHUNK_DTYPES, NO_TIME_NS, STORED_DTYPES, arrow_schema
 from cift.errors import CatalogError, CorruptData
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 GROUPS_AHEAD = 2
@@ -222,6 +225,26 @@ def prefetch(make: Callable[[], Iterator[T]], ahead: int = GROUPS_AHEAD) -> Iter
         while not items.empty():
             items.get_nowait()
         thread.join()
+
+
+def in_lanes(call: Callable[[S], T], items: Iterable[S], lanes: int) -> Iterator[T]:
+    """The result of `call` for each item, in order; `lanes` calls are under way at a time, and one waits for a free lane.
+
+    Items are taken by the thread that takes the results. An error of a call is raised here, after the results in front of it and
+    when the calls under way have ended; those that wait are not begun.
+    """
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(lanes, thread_name_prefix="cift-lane") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(call, item))
+                if len(waiting) > lanes:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def selected_rows(readers: tuple[PartitionReader, ...], intervals: tuple[Interval, ...]) -> Iterator[RawColumns]:

@@ -16,6 +16,7 @@ in the report. `flag` lets it pass with the flag SUSPECT. `pass` lets it through
 | locked_quote | flag (or pass, quarantine, reject) | bid equal to ask |
 | zero_quote | pass | bid and ask both 0: stored as two missing sides |
 | off_tick | reject | an order, level or size off the grid; a print off it passes with the flag OFF_GRID |
+| off_increment | reject | an order, level or quote off the grid of displayed orders in force at its price and time |
 | price_jump | quarantine (or flag, pass, reject) | a price 1,000 times the last or a thousandth; in `mbo` flag (or pass, reject) |
 | time_back | reject | `ts_event` before that of the row above |
 | equal_times | pass | `ts_event` equal to that of the row above: the order of rows decides |
@@ -48,6 +49,7 @@ from cift.data.columns import Array, RawColumns, length
 from cift.data.report import Tally
 from cift.data.times import DAY_NS, iso
 from cift.domain.chunk import SchemaName
+from cift.domain.decimals import decimal_fraction
 from cift.domain.instrument import GRID_TOLERANCE, Instrument
 from cift.domain.schemas import (
     ACTION_CODES,
@@ -62,6 +64,7 @@ from cift.domain.schemas import (
     SNAPSHOT,
     SUSPECT,
 )
+from cift.domain.steps import StepTable
 from cift.errors import DataError, InvalidParameter, OffLotSize, OffTickPrice, TimeOrder, UnknownName
 
 Policy = Literal["reject", "quarantine", "flag", "pass"]
@@ -78,6 +81,7 @@ POLICIES: Final[dict[str, tuple[Policy, ...]]] = {
     "locked_quote": ("flag", "pass", "quarantine", "reject"),
     "zero_quote": ("pass",),
     "off_tick": ("reject",),
+    "off_increment": ("reject",),
     "price_jump": ("quarantine", "flag", "pass", "reject"),
     "time_back": ("reject",),
     "equal_times": ("pass",),
@@ -360,6 +364,7 @@ class Screen:
                 )
             columns["flags"][off] |= OFF_GRID
             self.tally.counts["off_grid_prints"] += int(off.sum())
+        self._increments(columns)
         for name in SIZE_COLUMNS[self.schema]:
             off = off_grid(columns[name], *self.instrument.lot_fraction)
             if off.any():
@@ -367,6 +372,25 @@ class Screen:
                 raise OffLotSize(
                     f"{self._where(index[0])}: {name} {columns[name][index[0]].item()!r} is not a whole number of lots of "
                     f"{self.instrument.lot_size} ({self.instrument.symbol}); give the instrument a finer lot_size"
+                )
+
+    def _increments(self, columns: RawColumns) -> None:
+        """Displayed prices lie on the increment; prints need not."""
+        if self.instrument.price_increment is None or self.schema not in ("mbo", "mbp", "quotes"):
+            return
+        shown = np.ones(length(columns), dtype=bool)
+        if self.schema == "mbo":
+            shown = (columns["action"] == ADD) | (columns["action"] == MODIFY)
+        if self.schema == "mbp":
+            shown = columns["action"] != CLEAR
+        for name in PRICE_COLUMNS[self.schema]:
+            index = np.flatnonzero(shown & off_steps(self.instrument.price_steps, columns["ts_event"], columns[name]))
+            if len(index):
+                price = columns[name][index[0]].item()
+                step = self.instrument.increment_at(price, int(columns["ts_event"][index[0]]))
+                raise OffTickPrice(
+                    f"{self._where(index[0])}: {name} {price!r} is not on the price_increment {step} of {self.instrument.symbol} "
+                    f"at {iso(int(columns['ts_event'][index[0]]))}; give the instrument the steps of that time"
                 )
 
     def _duplicates(self, columns: RawColumns, keep: Array) -> None:
@@ -484,6 +508,20 @@ def off_grid(values: Array, n: int, d: int) -> Array:
         noise = np.maximum(GRID_TOLERANCE * n / 10**d, 4 * np.spacing(np.abs(values)))
         off: Array = np.abs(values - steps * n / 10**d) > noise
     return off | np.isinf(values)
+
+
+def off_steps(table: StepTable, ts_event: Array, values: Array) -> Array:
+    """Which values are not on the step that is in force at their time and distance from zero; NaN is on every grid."""
+    off = np.zeros(len(values), dtype=bool)
+    distance = np.abs(values)
+    for since_ns, until_ns in table.eras():
+        for end, band in table.cells(since_ns):
+            rows = (ts_event >= since_ns) & (ts_event < until_ns) & (distance >= float(band.above))
+            if end is not None:
+                rows &= distance < float(end)
+            if rows.any():
+                off[rows] = off_grid(values[rows], *decimal_fraction(band.step))
+    return off
 
 
 def outside_quote(quotes: RawColumns, trades: RawColumns) -> Array:

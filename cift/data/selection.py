@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cift.domain.instrument import Instrument
 from cift.errors import CatalogError, NoData
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 def selection(ticks: Ticks) -> dict[str, Any]:
     """What a view reads: where (None for frames in memory), symbols, level, period, and each feed's intervals.
 
-    Where is the catalog's folder, or the address of a server without name and password.
+    Where is the catalog's folder, or the address of a server without name and password; of a table that CIFT did not make, its
+    name and columns too.
     """
     folders: set[str | None] = set()
     feeds = []
@@ -26,13 +28,19 @@ def selection(ticks: Ticks) -> dict[str, Any]:
         folders.add(str(readers[0].path.parents[3]) if readers else getattr(feed, "address", None))
         intervals = [list(interval) for interval in getattr(feed, "intervals", ())]
         feeds.append({"symbol": feed.symbol, "schema": feed.schema, "intervals": intervals})
+    adjusted = {feed.adjust for feed in ticks.feeds if hasattr(feed, "adjust")}
+    tables = {str(told["table"]): dict(told) for feed in ticks.feeds if (told := getattr(feed, "told", None)) is not None}
+    if len(tables) > 1:
+        folders.add(None)
     return {
+        **({"adjust": adjusted.pop()} if len(adjusted) == 1 else {}),
         "catalog": folders.pop() if len(folders) == 1 else None,
         "symbols": list(ticks.symbols),
         "level": ticks.level,
         "start_ns": ticks.start_ns,
         "end_ns": ticks.end_ns,
         "feeds": feeds,
+        **({"of": tables.popitem()[1]} if len(tables) == 1 else {}),
     }
 
 
@@ -40,7 +48,8 @@ def reopen(selected: Mapping[str, Any], catalog: str | Path | None = None) -> Ti
     """The view that `selection` described, with what the catalog holds of it now.
 
     Args:
-        catalog: where the data lies now, if not where it was.
+        catalog: where the data lies now, if not where it was: a folder, or `questdb://host:9000` (with name and password, if it
+            asks for them: a saved run has none).
     Raises:
         CatalogError: where there is no catalog, or none was told.
         ServerDown: where it was read from a server that cannot be reached.
@@ -52,17 +61,19 @@ def reopen(selected: Mapping[str, Any], catalog: str | Path | None = None) -> Ti
     folder = catalog if catalog is not None else selected["catalog"]
     if folder is None:
         raise CatalogError(
-            "the run read frames that were in memory, or a table that CIFT did not make, which nobody can find again; write them "
-            "to a catalog and say where it is"
+            "the run read frames that were in memory, or several tables, which nobody can find again; write them to a catalog and "
+            "say where it is"
         )
-    source: Catalog | QuestDB
+    asked = (selected["symbols"], selected["start_ns"], selected["end_ns"])
     if str(folder).startswith("questdb://"):
-        source = QuestDB(str(folder))
+        of = dict(selected.get("of", {}))
+        if of.get("instrument") is not None:
+            of["instrument"] = Instrument(**of["instrument"])
+        view = QuestDB(str(folder)).ticks(*asked, level=selected["level"], **of)
     elif Path(folder).is_dir():
-        source = Catalog(folder)
+        view = Catalog(folder).ticks(*asked, level=selected["level"], adjust=selected.get("adjust"))
     else:
         raise CatalogError(f"there is no catalog at {folder}; say where the data lies now")
-    view = source.ticks(selected["symbols"], selected["start_ns"], selected["end_ns"], level=selected["level"])
     wanted = {(feed["symbol"], feed["schema"]): feed["intervals"] for feed in selected["feeds"]}
     feeds: list[Feed] = []
     for found in view.feeds:
@@ -71,7 +82,10 @@ def reopen(selected: Mapping[str, Any], catalog: str | Path | None = None) -> Ti
         if intervals is None:
             continue
         cut = tuple((int(start), int(end)) for start, end in intervals)
-        feeds.append(replace(feed, intervals=cut) if cut and cut != feed.intervals else feed)
+        if not cut or cut == feed.intervals:
+            feeds.append(feed)
+        else:
+            feeds.append(feed.cut(cut) if hasattr(feed, "cut") else replace(feed, intervals=cut))
     if not feeds:
         raise NoData(f"{folder} holds none of the records that the run read")
     return replace(view, feeds=tuple(feeds))

@@ -154,6 +154,10 @@ class PartitionWriter:
         self._day: int | None = None
         self._last_ns: int | None = None
 
+    def temporary(self, suffix: str) -> StagedFile:
+        """A file for rows that wait for their turn; it goes away with the writer."""
+        return StagedFile(self.disk, self._staging.path(suffix))
+
     def add(self, schema: SchemaName, symbol: str, batches: Iterable[RawColumns], spec: str | None = None) -> None:
         """Stages all rows of one symbol and schema; of bars those of one spec.
 

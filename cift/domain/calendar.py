@@ -10,7 +10,8 @@ import difflib
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from cift.errors import MissingExtra, UnknownName
 
@@ -56,6 +57,38 @@ def calendar_name(name: str) -> str:
     raise UnknownName(f"calendar {name!r} is not known{hint} Pass '24/7' or the code of an exchange such as 'XNYS'")
 
 
+def time_zone(calendar: str) -> str:
+    """The name of the zone whose midnights part the days of a calendar.
+
+    Raises:
+        UnknownName: with the nearest calendar as a suggestion.
+        MissingExtra: where the library of calendars is not installed.
+    """
+    name = calendar_name(calendar)
+    if name == ALWAYS_OPEN:
+        return "UTC"
+    return _zone_of(name)
+
+
+@lru_cache
+def _zone_of(name: str) -> str:
+    with warnings.catch_warnings():
+        # As in `sessions`; a short calendar is made quickly, and any has the zone.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return str(_library()(name, start=date(2024, 1, 1), end=date(2024, 1, 31)).tz)
+
+
+def _library() -> Any:
+    """The library's `get_calendar`."""
+    try:
+        from exchange_calendars import get_calendar
+    except ImportError as error:
+        raise MissingExtra(
+            'sessions and zones of exchanges need exchange_calendars: pip install "cift-markets[calendars]"'
+        ) from error
+    return get_calendar
+
+
 @dataclass(frozen=True)
 class Sessions:
     """The sessions of a calendar that a period touches.
@@ -81,13 +114,7 @@ def sessions(calendar: str, start_ns: int, end_ns: int) -> Sessions | None:
         UnknownName: with the nearest calendar as a suggestion.
         MissingExtra: where the library of calendars is not installed.
     """
-    try:
-        from exchange_calendars import get_calendar
-    except ImportError as error:
-        raise MissingExtra(
-            f'the sessions of {calendar} need exchange_calendars: pip install "cift-markets[calendars]"'
-        ) from error
-
+    get_calendar = _library()
     name = calendar_name(calendar)
     first, last = _day(start_ns).year, _day(end_ns).year
     # Whole years, to count them. A session has the date of its exchange: one that opens on the evening of 31 December (UTC)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from decimal import Decimal, InvalidOperation
+from dataclasses import dataclass, fields, replace
+from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
-from numbers import Integral, Real
+from typing import Any
 
 from cift.domain.calendar import ALWAYS_OPEN, calendar_name
+from cift.domain.decimals import Number as Number
+from cift.domain.decimals import decimal_fraction as decimal_fraction
+from cift.domain.decimals import to_decimal as to_decimal
+from cift.domain.moment import iso, short_iso, time_ns
+from cift.domain.steps import StepTable
 from cift.errors import InvalidParameter, OffLotSize, OffTickPrice
 
 MONEY_UNITS_PER_ONE = 10**18
@@ -22,43 +27,6 @@ MONEY_MAX = float(MONEY_UNITS_MAX // MONEY_UNITS_PER_ONE)
 GRID_TOLERANCE = 1e-6
 """How far from a whole number of steps a float may lie, in steps; float arithmetic such as `bid + 0.01` stays far within."""
 
-Number = Decimal | int | float | str
-
-
-EXPONENT_MAX = 60
-"""Far beyond what money, prices and sizes can be, and far within what decimals can be reckoned with."""
-
-
-def to_decimal(value: Number, name: str) -> Decimal:
-    """`value` as an exact decimal; a float counts as the shortest decimal that prints it (0.1 is one tenth).
-
-    Raises:
-        InvalidParameter: where it is not a finite number.
-    """
-    if isinstance(value, (bool, tuple, list)):  # Decimal would take them
-        raise InvalidParameter(f"{name} must be a number such as '0.01', not {value!r}")
-    try:
-        if isinstance(value, Integral):  # NumPy's among them
-            number = Decimal(int(value))
-        else:
-            number = Decimal(str(value)) if isinstance(value, Real) else Decimal(value)
-    except (InvalidOperation, TypeError, ValueError):
-        raise InvalidParameter(f"{name} must be a number such as '0.01', not {value!r}") from None
-    if not number.is_finite():
-        raise InvalidParameter(f"{name} must be finite, not {value!r}")
-    if number and abs(number.adjusted()) > EXPONENT_MAX:
-        raise InvalidParameter(
-            f"{name} {number:.3e} is out of range; it must lie between 1e-{EXPONENT_MAX} and 1e+{EXPONENT_MAX}"
-        )
-    return number
-
-
-def decimal_fraction(step: Decimal) -> tuple[int, int]:
-    """`(n, d)` such that `step` is n / 10**d, with the smallest d that is not negative."""
-    exponent = step.normalize().as_tuple().exponent
-    d = max(0, -int(exponent))
-    return int(step.scaleb(d)), d
-
 
 @dataclass(frozen=True)
 class Instrument:
@@ -68,31 +36,51 @@ class Instrument:
         symbol: the name with its venue, `AAPL.XNAS`.
         tick_size: the finest price step that any order or displayed level takes; fixed for the instrument's life.
         lot_size: the finest size step.
-        price_increment: the grid of displayed orders, a whole number of ticks; None: the tick itself.
+        price_increment: the grid of displayed orders, a whole number of ticks, or a table of steps by price, by date or by
+            both (`cift.domain.steps`); None: the tick itself.
         multiplier: currency per unit and point of price (a contract's multiplier).
         currency: what prices and money are in.
         calendar: when it trades: "24/7" or an exchange's calendar, "XNYS"; another name for it ("NASDAQ", "XNAS") becomes that one.
+        size_increment: the grid of order sizes, a whole number of lots, or a table by date; None: the lot itself.
+        min_quantity: the smallest order; None: one lot.
+        max_quantity: the largest order; None: no limit of the instrument.
+        min_notional: the least that an order may be worth, price times size times multiplier, in `currency`; an order at the
+            market counts at the price it would trade at. None: no limit.
+        activation: when trading begins, and expiry: when it has ended, each a moment with a time of day, UTC unless it says
+            otherwise, kept in nanoseconds since the epoch; None: it always did, it never will.
+
+    The four limits and the size increment are rules for orders that are sent; recorded orders need not keep to them, since what is
+    left of one may be of any number of lots.
 
     Steps may be given as Decimal, text, int or float (a float counts as the decimal that prints it).
 
     Raises:
-        InvalidParameter: where a step is not positive, the increment is not on the tick, or one tick of one lot is not a
-            whole number of 1e-18 of the currency, so that money could not be counted exactly.
+        InvalidParameter: where a step is not positive, an increment is not on the tick or lot, one tick of one lot is not a
+            whole number of 1e-18 of the currency, so that money could not be counted exactly, or a limit or moment means nothing.
         UnknownName: where the calendar does not exist; the message suggests the nearest one.
 
     Example:
         >>> apple = Instrument("AAPL.XNAS", tick_size="0.01", lot_size=1)
         >>> apple.to_ticks("585.33"), apple.price(58533)
         (58533, 585.33)
+        >>> nasdaq = Instrument("AAPL.XNAS", tick_size="0.0001", lot_size=1, price_increment={0: "0.0001", 1: "0.01"})
+        >>> nasdaq.increment_at("0.57"), nasdaq.increment_at("585.33")
+        (Decimal('0.0001'), Decimal('0.01'))
     """
 
     symbol: str
     tick_size: Decimal
     lot_size: Decimal
-    price_increment: Decimal | None = None
+    price_increment: Decimal | StepTable | None = None
     multiplier: Decimal = Decimal(1)
     currency: str = "USD"
     calendar: str = ALWAYS_OPEN
+    size_increment: Decimal | StepTable | None = None
+    min_quantity: Decimal | None = None
+    max_quantity: Decimal | None = None
+    min_notional: Decimal | None = None
+    activation: int | None = None
+    expiry: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "calendar", calendar_name(self.calendar))
@@ -100,18 +88,23 @@ class Instrument:
             raise InvalidParameter(
                 f"symbol must be a printable name of 1 to 100 characters such as 'AAPL.XNAS', not {self.symbol!r}"
             )
-        for name in ("tick_size", "lot_size", "price_increment", "multiplier"):
+        for name in ("tick_size", "lot_size", "multiplier", *_LIMITS):
+            self._read(name, getattr(self, name))
+        for name, unit_name in (("price_increment", "tick_size"), ("size_increment", "lot_size")):
             given = getattr(self, name)
-            if given is None and name == "price_increment":
-                continue
-            value = to_decimal(given, f"{name} of {self.symbol}")
-            if value <= 0:
-                raise InvalidParameter(f"{name} of {self.symbol} must be positive, not {given}")
-            object.__setattr__(self, name, value.normalize() if value != value.to_integral() else Decimal(int(value)))
-        if self.price_increment is not None and Fraction(self.price_increment) % Fraction(self.tick_size):
+            if not isinstance(given, (dict, StepTable)) and not str(given).startswith("{"):
+                self._read(name, given)
+                given = getattr(self, name)
+                if given is None:
+                    continue
+                given = {0: given}
+            self._read_table(name, StepTable.of(given, f"{name} of {self.symbol}"), unit_name)
+        self._check_limits()
+        for name in ("activation", "expiry"):
+            object.__setattr__(self, name, _moment(getattr(self, name), f"{name} of {self.symbol}"))
+        if self.activation is not None and self.expiry is not None and self.activation >= self.expiry:
             raise InvalidParameter(
-                f"price_increment {self.price_increment} of {self.symbol} is not a whole number of ticks of "
-                f"{self.tick_size}; tick_size is the finest step of all, so make it smaller"
+                f"{self.symbol} expires at {iso(self.expiry)}, which must be later than its activation {iso(self.activation)}"
             )
         step = Fraction(self.tick_size) * Fraction(self.lot_size) * Fraction(self.multiplier) * MONEY_UNITS_PER_ONE
         if step.denominator != 1:
@@ -119,6 +112,37 @@ class Instrument:
                 f"tick_size {self.tick_size} x lot_size {self.lot_size} x multiplier {self.multiplier} of {self.symbol} is "
                 "not a whole number of 1e-18: money could not be counted exactly; use coarser steps"
             )
+
+    def _read(self, name: str, given: Any) -> None:
+        if given is None and name not in ("tick_size", "lot_size", "multiplier"):
+            return
+        value = to_decimal(given, f"{name} of {self.symbol}")
+        if value <= 0:
+            raise InvalidParameter(f"{name} of {self.symbol} must be positive, not {given}")
+        object.__setattr__(self, name, value.normalize() if value != value.to_integral() else Decimal(int(value)))
+
+    def _read_table(self, name: str, table: StepTable, unit_name: str) -> None:
+        """Keeps a table, or the one step that it comes to."""
+        if name == "size_increment" and table.is_banded:
+            raise InvalidParameter(f"size_increment of {self.symbol} may depend on the date, not on the price: {table}")
+        table.check_on(getattr(self, unit_name), f"{name} of {self.symbol}", unit_name)
+        object.__setattr__(self, name, table.bands[0].step if table.is_even else table)
+
+    def _check_limits(self) -> None:
+        for name in ("min_quantity", "max_quantity"):
+            value = getattr(self, name)
+            if value is not None and Fraction(value) % Fraction(self.lot_size):
+                raise InvalidParameter(f"{name} {value} of {self.symbol} is not a whole number of lots of {self.lot_size}")
+        if self.min_quantity is not None and self.max_quantity is not None and self.min_quantity > self.max_quantity:
+            raise InvalidParameter(
+                f"min_quantity {self.min_quantity} of {self.symbol} is above max_quantity {self.max_quantity}"
+            )
+        if self.min_notional is not None:
+            units = Fraction(self.min_notional) * MONEY_UNITS_PER_ONE
+            if units.denominator != 1 or units > MONEY_UNITS_MAX:
+                raise InvalidParameter(
+                    f"min_notional {self.min_notional} of {self.symbol} must be a whole number of 1e-18 and at most {MONEY_MAX:.1e}"
+                )
 
     @cached_property
     def tick_fraction(self) -> tuple[int, int]:
@@ -131,9 +155,46 @@ class Instrument:
         return decimal_fraction(self.lot_size)
 
     @property
+    def price_steps(self) -> StepTable:
+        """The grid of displayed orders as a table, of one band where it is even."""
+        return StepTable.of(
+            {0: self.tick_size} if self.price_increment is None else _table(self.price_increment), "price_increment"
+        )
+
+    @property
+    def size_steps(self) -> StepTable:
+        """The grid of order sizes as a table."""
+        return StepTable.of(
+            {0: self.lot_size} if self.size_increment is None else _table(self.size_increment), "size_increment"
+        )
+
+    @property
     def increment(self) -> Decimal:
-        """The grid of displayed orders: `price_increment`, or the tick."""
-        return self.tick_size if self.price_increment is None else self.price_increment
+        """The grid that every displayed order lies on: `price_increment`, or the tick where that is a table or None."""
+        return self.price_increment if isinstance(self.price_increment, Decimal) else self.tick_size
+
+    def increment_at(self, price: Number, at: Any = None) -> Decimal:
+        """The grid of displayed orders at a price.
+
+        Args:
+            at: a date, ISO text, datetime or nanoseconds since the epoch; None: as the table's last date says.
+        """
+        ts_ns = 2**63 - 1 if at is None else time_ns(at, "at")[0]
+        return self.price_steps.at(ts_ns, to_decimal(price, "price")) or self.tick_size
+
+    def has_steps_of(self, other: Instrument) -> bool:
+        """Whether what holds for an instrument's life is the same: tick, lot, multiplier and currency."""
+        return all(getattr(self, name) == getattr(other, name) for name in ("tick_size", "lot_size", "multiplier", "currency"))
+
+    def filled_from(self, known: Instrument) -> Instrument:
+        """The same with the rules for orders, the calendar and the expiry of another, where this states none."""
+        told = {name: getattr(known, name) for name, nothing in _RULES.items() if getattr(self, name) == nothing}
+        return replace(self, **told)
+
+    def is_live(self, at: Any) -> bool:
+        """Whether it trades at a moment: from its activation on, until its expiry."""
+        ts_ns = time_ns(at, "at")[0]
+        return (self.activation is None or ts_ns >= self.activation) and (self.expiry is None or ts_ns < self.expiry)
 
     def to_ticks(self, price: Number) -> int:
         """A price as a whole number of ticks. A float may be off by float noise: 1e-6 of a tick, or four ulps.
@@ -170,9 +231,38 @@ class Instrument:
         return float(lots * n / 10**d)
 
     def to_dict(self) -> dict[str, str | None]:
-        """All fields as text, exact; `Instrument(**d)` gives the same instrument back."""
+        """The fields as text, exact, those left out that came later and are not set; `Instrument(**d)` gives the same back."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: format(value, "f") if isinstance(value, Decimal) else value for name, value in values.items()}
+        return {name: _text(value) for name, value in values.items() if value is not None or name not in _LATER}
+
+
+_LIMITS = ("min_quantity", "max_quantity", "min_notional")
+_RULES = {"price_increment": None, "size_increment": None, **dict.fromkeys(_LIMITS), "calendar": ALWAYS_OPEN,
+          "activation": None, "expiry": None}  # fmt: skip
+"""What may be told later than the first rows, and what it is where nothing is told."""
+_LATER = frozenset({"size_increment", *_LIMITS, "activation", "expiry"})
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, int):
+        text = short_iso(value)
+        return text if "T" in text else f"{text}T00:00Z"
+    return None if value is None else str(value)
+
+
+def _table(step: Decimal | StepTable) -> dict[int, Decimal] | StepTable:
+    return {0: step} if isinstance(step, Decimal) else step
+
+
+def _moment(given: Any, name: str) -> int | None:
+    if given is None:
+        return None
+    ts_ns, is_date = time_ns(given, name)
+    if is_date:
+        raise InvalidParameter(f"{name} is {given}; give the time of day too, with its zone: '2026-03-20T13:30Z'")
+    return ts_ns
 
 
 def _whole_steps(value: Number, n: int, d: int) -> int | None:

@@ -194,11 +194,11 @@ def plot(
         empty = pl.DataFrame({"text": ["Nothing to draw"]})
         panels.append(alt.Chart(empty).mark_text(color=LINE_COLOUR).encode(text="text:N"))
 
-    domain = [_milliseconds(start_ns), _milliseconds(end_ns)]
+    domain = [milliseconds(start_ns), milliseconds(end_ns)]
     drawn = []
     for number, (marks, height) in enumerate(_sized(panels)):
         lowest = number == len(panels) - 1
-        drawn.append(_over_time(marks, domain, labels=lowest).properties(width=width, height=height))
+        drawn.append(over_time(marks, domain, labels=lowest).properties(width=width, height=height))
     heading = alt.TitleParams(
         title or (symbol or "Run"),
         subtitle=notes,
@@ -234,7 +234,8 @@ def _of(frame: pl.DataFrame | None, symbol: str | None) -> pl.DataFrame | None:
     return frame if frame is not None and frame.height else None
 
 
-def _milliseconds(ns: int) -> float:
+def milliseconds(ns: int) -> float:
+    """A time as a time scale counts it."""
     return ns / 1e6
 
 
@@ -262,7 +263,8 @@ def _time_format(span_ns: float) -> str:
     return "%d %b" if minutes <= 300 * 1_440 else "%b %Y"
 
 
-def _over_time(marks: Any, domain: list[float], labels: bool) -> Any:
+def over_time(marks: Any, domain: list[float], labels: bool) -> Any:
+    """Marks over the column `at`, in UTC, between two times in milliseconds; `labels` on the lowest panel only."""
     import altair as alt
 
     axis = alt.Axis(

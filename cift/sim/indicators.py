@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from cift import _sim
+from cift.data.view import Ticks
 from cift.domain.instrument import Instrument
 from cift.indicators.conditions import Condition, LineMath
 from cift.indicators.kernel import Indicator
 from cift.indicators.sources import step_of
+from cift.sim.bars import BarStream
 
 Clock = tuple[int, str]
 """An instrument's number, and what moves: "quote" or "trade"."""
@@ -25,14 +27,22 @@ COLUMNS = {"quote": TOUCH, "microprice": TOUCH}
 class Line(_sim.Cell, LineMath):
     """An indicator in a running strategy: `.value` at the present row, `.ready`, and the operators of conditions."""
 
-    def __init__(self, indicator: Indicator, on: str, symbol: str) -> None:
+    def __init__(self, indicator: Indicator, on: str, symbol: str, bars: BarStream | None = None) -> None:
         self.indicator = indicator
         self.on = on
         self.symbol = symbol
-        self.name = f"{indicator} on {on}"
+        self.bars = bars
+        self.name = f"{indicator} on {on}" + ("" if bars is None else f" of {bars.spec.name}")
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.value}>"
+
+
+def clock_of_line(line: Line) -> str:
+    """What moves a line: "quote" or "trade"."""
+    if line.bars is not None:
+        return line.bars.clock
+    return "trade" if line.on in ON_PRINTS else "quote"
 
 
 def columns_of(clock: Mapping[str, Any], on: str) -> tuple[np.ndarray[Any, Any], ...]:
@@ -54,21 +64,25 @@ class LookAhead:
         run: Any,
         lines: Sequence[Line],
         conditions: Sequence[tuple[Condition, Callable[[], None]]],
+        streams: Sequence[BarStream],
         instruments: Mapping[str, Instrument],
+        view: Ticks,
     ) -> None:
         self._run = run
-        self._lines = list(lines)
+        self._lines, self._streams = list(lines), list(streams)
         symbols = list(instruments)
-        self._clocks: list[Clock] = [
-            (symbols.index(line.symbol), "trade" if line.on in ON_PRINTS else "quote") for line in self._lines
-        ]
+        self._clocks: list[Clock] = [(symbols.index(line.symbol), clock_of_line(line)) for line in self._lines]
         needed: dict[Clock, dict[str, None]] = {}
         for line, clock in zip(self._lines, self._clocks, strict=True):
-            needed.setdefault(clock, {}).update(dict.fromkeys(COLUMNS.get(line.on, (line.on,))))
+            wanted = () if line.bars is not None else COLUMNS.get(line.on, (line.on,))
+            needed.setdefault(clock, {}).update(dict.fromkeys(wanted))
+        for stream in self._streams:
+            needed.setdefault((symbols.index(stream.symbol), stream.clock), {})
+            run.add_bars(symbols.index(stream.symbol), stream.on, stream.builder(view), view.start_ns)
         self._seen = list(needed)
         run.look_at(
             [(instrument, clock == "trade", list(columns)) for (instrument, clock), columns in needed.items()],
-            places=bool(conditions),
+            places=bool(conditions or streams),
             order=bool(conditions) and len(needed) > 1,
         )
         self._runners = [_runner(line, instruments[line.symbol]) for line in self._lines]
@@ -91,13 +105,21 @@ class LookAhead:
         clocks: dict[Clock, Mapping[str, Any]] = dict(zip(self._seen, self._run.look_ahead(), strict=True))
         if not any(len(column) for clock in clocks.values() for column in clock.values()):
             return
+        made: dict[BarStream, Mapping[str, Any]] = dict(zip(self._streams, self._run.look_ahead_bars(), strict=True))
         values: dict[Line, np.ndarray[Any, Any]] = {}
         for at, (line, clock, runner) in enumerate(zip(self._lines, self._clocks, self._runners, strict=True)):
-            values[line] = runner.run(columns_of(clocks[clock], line.on))
+            if line.bars is not None:
+                bars = made[line.bars]
+                values[line] = _held(runner.run((bars[line.on],)), bars["place"], bars["rows"], self._last_values[line])
+            else:
+                values[line] = runner.run(columns_of(clocks[clock], line.on))
             self._run.set_values(at, values[line])
         edges: list[tuple[int, np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+        for number, (stream, bars) in enumerate(made.items()):
+            stream.expect(bars)
+            edges.append((number, bars["source"], bars["row"]))
         for number, condition in enumerate(self._conditions):
-            edges += self._edges(number, condition, clocks, values)
+            edges += [(len(made) + number, *at) for at in self._edges(number, condition, clocks, values)]
         self._register(edges)
         for line in self._lines:
             if len(values[line]):
@@ -109,7 +131,7 @@ class LookAhead:
         condition: Condition,
         clocks: Mapping[Clock, Mapping[str, Any]],
         values: Mapping[Line, np.ndarray[Any, Any]],
-    ) -> list[tuple[int, np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+    ) -> list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
         """Sources and rows at which a condition turns true."""
         reads = self._reads[number]
         needed = sorted(set(reads.values()))
@@ -132,7 +154,7 @@ class LookAhead:
         truth, self._carries[number] = condition.evaluate(aligned, self._carries[number])
         at = condition.edges(truth, self._truths[number])
         self._truths[number] = bool(truth[-1])
-        return [(number, source[at], row[at])] if len(at) else []
+        return [(source[at], row[at])] if len(at) else []
 
     def _register(self, edges: Sequence[tuple[int, np.ndarray[Any, Any], np.ndarray[Any, Any]]]) -> None:
         if not edges:
@@ -147,7 +169,18 @@ class LookAhead:
             self._run.add_edges(int(source), np.ascontiguousarray(rows[mine]), np.ascontiguousarray(conditions[mine]))
 
 
+def _held(values: np.ndarray[Any, Any], places: np.ndarray[Any, Any], rows: int, before: float) -> np.ndarray[Any, Any]:
+    """Values of bars at each row of their clock: that of the bar which ended last."""
+    at = np.searchsorted(places, np.arange(rows), side="right")
+    return np.concatenate(([before], values))[at]
+
+
 def _runner(line: Line, instrument: Instrument) -> Any:
+    if line.bars is not None:
+        # Bars of prints may lie between two ticks; those of mids lie on half ticks.
+        on = line.bars.on
+        exact = None if on == "price" else step_of("mid" if on == "mid" else "close", instrument.tick_size, instrument.lot_size)
+        return line.indicator.runner(tick=exact, lot=instrument.lot_size)
     tick = step_of(line.on, instrument.tick_size, instrument.lot_size) if line.on != "quote" else instrument.tick_size  # type: ignore[arg-type]
     if line.on == "price":
         # Prints may lie between two ticks (hidden midpoints): windows over them are summed as floats.

@@ -11,6 +11,7 @@ import numpy as np
 from cift import _sim
 from cift.domain.duration import NANOSECONDS
 from cift.domain.instrument import MONEY_MAX, MONEY_UNITS_MAX, MONEY_UNITS_PER_ONE, Instrument, Number, to_decimal
+from cift.domain.moment import short_iso
 from cift.errors import InvalidParameter, NoData, NotSupported
 from cift.sim.fingerprint import Code, code_of, encoded, engine_hash, parameter_told
 from cift.sim.record import RunRecord
@@ -20,6 +21,10 @@ from cift.sim.venue import Venue
 if TYPE_CHECKING:
     from cift.domain.chunk import Chunk
 
+RULES = ("price_increment", "size_increment", "min_quantity", "max_quantity", "min_notional", "activation", "expiry")
+"""Fields of an instrument that say what orders must keep to."""
+LOTS_MAX = 2**53
+"""Larger orders than this are refused in any case."""
 SCHEMA_CODES = {"mbo": 0, "quotes": 1, "trades": 2, "mbp": 3}
 ANOMALIES = ("unknown order", "duplicate id", "size too large", "bad size", "bad price")
 DEFAULT_CHUNK_ROWS = 32_768
@@ -115,6 +120,7 @@ def simulator(spec: RunSpec, header: str = "{}") -> Any:
         refill_next_event=spec.venue.refill == "next event",
         equity_every_ns=spec.equity_every_ns,
         start_ns=spec.ticks.start_ns,
+        rules=[_rules_row(at, instrument) for at, instrument in enumerate(instruments.values())],
         header=header,
     )
 
@@ -305,14 +311,48 @@ def _plain(instrument: Instrument) -> dict[str, str]:
     """What of an instrument a run depends on."""
     steps = {"tick_size": instrument.tick_size, "lot_size": instrument.lot_size, "price_increment": instrument.increment}
     exact = {name: str(value.normalize()) for name, value in {**steps, "multiplier": instrument.multiplier}.items()}
-    return {**exact, "currency": instrument.currency, "calendar": instrument.calendar}
+    told = instrument.to_dict()
+    more = {name: text for name in RULES if (text := told.get(name)) is not None}
+    if instrument.price_steps.is_even:
+        more.pop("price_increment", None)
+    return {**exact, "currency": instrument.currency, "calendar": instrument.calendar, **more}
 
 
 def _instrument_row(instrument: Instrument) -> tuple[str, tuple[int, int], tuple[int, int], int, int, int]:
     tick, lot = instrument.tick_fraction, instrument.lot_fraction
     unit = instrument.tick_size * instrument.lot_size * instrument.multiplier * MONEY_UNITS_PER_ONE
-    increment = int(instrument.increment / instrument.tick_size)
+    increment = 1 if not instrument.price_steps.is_even else int(instrument.increment / instrument.tick_size)
     return instrument.symbol, (tick[0], 10 ** tick[1]), (lot[0], 10 ** lot[1]), increment, int(unit), 0
+
+
+def _rules_row(at: int, instrument: Instrument) -> tuple[int, list[Any], list[Any], tuple[int, int], int, tuple[int, int]]:
+    """What orders of an instrument must keep to, as the compiled run takes it."""
+    prices, lot = instrument.price_steps, instrument.lot_size
+    least = 1 if instrument.min_quantity is None else int(instrument.min_quantity / lot)
+    most = LOTS_MAX if instrument.max_quantity is None else min(LOTS_MAX, int(instrument.max_quantity / lot))
+    value = 0 if instrument.min_notional is None else int(instrument.min_notional * MONEY_UNITS_PER_ONE)
+    times = (
+        -(2**63) if instrument.activation is None else instrument.activation,
+        2**63 - 1 if instrument.expiry is None else instrument.expiry,
+    )
+    bands = [] if prices.is_even else prices.rows(instrument.tick_size)
+    return at, bands, instrument.size_steps.rows(lot), (least, most), value, times
+
+
+def _expired(instruments: Mapping[str, Instrument], handles: Mapping[str, Any], last_ns: int) -> list[str]:
+    """A sentence about each instrument that expired within the run."""
+    notes = []
+    for symbol, instrument in instruments.items():
+        if instrument.expiry is None or instrument.expiry > last_ns:
+            continue
+        held = handles[symbol].position
+        rest = (
+            f"; the position of {held:g} that was held is still marked at the last price, since no settlement is booked"
+            if held
+            else ""
+        )
+        notes.append(f"{symbol} expired at {short_iso(instrument.expiry)}: orders were refused from then on{rest}.")
+    return notes
 
 
 def _record(
@@ -341,6 +381,7 @@ def _record(
     if spec.clock_offset_ns:
         notes.append(f"Times of receipt were moved by {spec.clock_offset_ns} ns (clock_offset).")
     instruments = _instruments(spec)
+    notes += _expired(instruments, dict(zip(instruments, compiled.handles(), strict=True)), last)
     return RunRecord(
         strategy=spec.strategy.__name__,
         parameters=parameters,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cift.domain.instrument import Instrument
-from cift.errors import CiftError
+from cift.errors import CiftError, UnknownName
 from cift.sim.run import RunSpec
 
 _WARNED: set[str] = set()
@@ -64,24 +64,36 @@ def seat(run: Any, spec: RunSpec, instruments: Mapping[str, Instrument]) -> Seat
         reads[path] = hashlib.blake2b(content, digest_size=32).hexdigest()
         return content
 
-    def make_line(indicator: Any, on: str, symbol: str) -> Any:
+    def make_line(indicator: Any, on: str, symbol: str, bars: Any) -> Any:
         from cift.sim.indicators import Line
 
-        return Line(indicator, on, symbol)
+        return Line(indicator, on, symbol, bars)
 
-    bench = strategy.take_seat(dict(zip(instruments, handles, strict=True)), make_line, spec.seed, read)
+    def make_bars(spec_text: Any, on: str | None, symbol: str) -> Any:
+        from cift.sim.bars import bars_in
+
+        return bars_in(spec.ticks, spec_text, on, symbol)
+
+    bench = strategy.take_seat(dict(zip(instruments, handles, strict=True)), make_line, make_bars, spec.seed, read)
     bench.in_setup = True
     strategy.setup()
     bench.in_setup = False
     look_ahead = None
     lines: list[tuple[Any, int, bool]] = []
-    if bench.lines:
+    handlers = strategy.handlers()
+    on_bar = handlers.get("on_bar")
+    if on_bar is not None and not bench.bars:
+        raise UnknownName(
+            f"{type(strategy).__name__}.on_bar would never be called: declare bars in setup, such as self.bars('1m')"
+        )
+    if bench.lines or bench.bars:
         from cift.sim.indicators import LookAhead
 
-        ahead = LookAhead(run, bench.lines, bench.conditions, instruments)
+        ahead = LookAhead(run, bench.lines, bench.conditions, bench.bars, instruments, spec.ticks)
         lines = [(line, at, clock == "trade") for line, (at, clock) in zip(bench.lines, ahead.clocks, strict=True)]
         look_ahead = ahead.advance
     else:
         run.look_at([])
-    run.set_strategy(strategy.handlers(), [call for _, call in bench.conditions], lines, handles)
+    calls = [stream.hand_over(on_bar) for stream in bench.bars] + [call for _, call in bench.conditions]
+    run.set_strategy(handlers, calls, lines, handles)
     return Seated(strategy, bench, look_ahead, reads)

@@ -22,7 +22,6 @@ const CHUNK: usize = 65_536;
 const CENTS: Instrument = Instrument {
     tick: Step { num: 1, den: 100 },
     lot: Step { num: 1, den: 1 },
-    increment_ticks: 1,
     unit: 10_000_000_000_000_000,
     currency: 0,
 };

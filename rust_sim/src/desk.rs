@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::account::{Money, MoneyOverflow, Position};
 use crate::command::{Command, CommandKind};
+use crate::grid::{Against, Rules};
 use crate::instrument::Instrument;
 use crate::market::Market;
 use crate::matching::{SelfTrade, TimeInForce};
@@ -20,6 +21,9 @@ pub enum DeskError {
     /// A price off the grid of displayed orders, or out of range.
     #[error("the price is not on the price increment, or out of range")]
     Price,
+    /// The order is against a rule of the instrument.
+    #[error("the order is against a rule of its instrument: {0:?}")]
+    Rule(Against),
     /// Post-only cannot go with a market order, IOC or FOK.
     #[error("post-only cannot go with a market order, IOC or FOK")]
     PostOnly,
@@ -82,6 +86,8 @@ pub struct Desk {
     pub cash: Vec<Money>,
     /// The instruments.
     pub instruments: Vec<Instrument>,
+    /// What orders of each instrument must keep to.
+    pub rules: Vec<Rules>,
     /// Boxed: most orders come alone, and a map of whole orders would take and give back room for eleven each time.
     pub(crate) open: BTreeMap<OrderId, Box<Order>>,
     /// Signed open size in each instrument, sent and unanswered included.
@@ -97,6 +103,7 @@ impl Desk {
         Desk {
             positions: vec![Position::default(); count],
             open_net: vec![0; count],
+            rules: vec![Rules::NONE; count],
             instruments,
             markets,
             cash,
@@ -160,6 +167,7 @@ impl Desk {
         if let Some(price) = limit {
             self.check_price(instrument, price)?;
         }
+        self.check_rules(instrument, side, qty, limit)?;
         if post_only && (limit.is_none() || tif != TimeInForce::Gtc) {
             return Err(DeskError::PostOnly);
         }
@@ -205,8 +213,16 @@ impl Desk {
     }
 
     fn check_price(&self, instrument: u16, price: Ticks) -> Result<(), DeskError> {
-        let increment = self.instruments[instrument as usize].increment_ticks;
-        if price.in_range() && price.0 % increment == 0 { Ok(()) } else { Err(DeskError::Price) }
+        let grid = &self.rules[instrument as usize].prices;
+        if price.in_range() && grid.takes(self.now, price.0) { Ok(()) } else { Err(DeskError::Price) }
+    }
+
+    /// Checks an order of a size against the instrument's rules; one at the market is worth what the market shows.
+    fn check_rules(&self, instrument: u16, side: Side, qty: Lots, limit: Option<Ticks>) -> Result<(), DeskError> {
+        let at = instrument as usize;
+        let rules = &self.rules[at];
+        let price = limit.or_else(|| if rules.min_value > 0 { self.markets[at].price_for(side) } else { None });
+        rules.check(self.now, qty, price, self.instruments[at].unit).map_err(DeskError::Rule)
     }
 
     /// Sends a cancel. A second one for the same order sends nothing.
@@ -231,6 +247,7 @@ impl Desk {
             return Err(DeskError::Size);
         }
         self.check_price(order.instrument, price)?;
+        self.check_rules(order.instrument, order.side, qty, Some(price))?;
         let order = self.open.get_mut(&id).ok_or(DeskError::UnknownOrder)?;
         order.take(OrderStep::SendReplace).map_err(|_| DeskError::BeingCancelled)?;
         order.replaces_pending += 1;

@@ -95,8 +95,6 @@ pub struct Instrument {
     pub tick: Step,
     /// The size step of the engine.
     pub lot: Step,
-    /// The grid of displayed orders, in ticks.
-    pub increment_ticks: i64,
     /// Money units of one tick times one lot times the multiplier.
     pub unit: i128,
     /// Index of its currency.

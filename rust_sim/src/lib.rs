@@ -15,6 +15,7 @@ pub mod feed;
 pub mod fees;
 mod front;
 pub mod generator;
+pub mod grid;
 pub mod instrument;
 pub mod journal;
 pub mod kernel;

@@ -99,6 +99,11 @@ impl Market {
         Market { deep: Some(Box::default()), ..Market::default() }
     }
 
+    /// What an order of a side would trade at: the best price of the other side, or the last print.
+    pub fn price_for(&self, side: Side) -> Option<Ticks> {
+        self.touch(side.opposite()).map(|(price, _)| price).or(self.last.map(|print| print.price))
+    }
+
     /// Applies one row.
     #[inline]
     pub fn apply(&mut self, row: Row<'_>) -> Changed {

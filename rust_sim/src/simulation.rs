@@ -30,6 +30,8 @@ pub struct Observed {
     pub instrument: u16,
     /// Number of the row in its source.
     pub row: u64,
+    /// When it happened.
+    pub ts: Nanos,
     /// What was seen.
     pub what: Observation,
 }
@@ -260,9 +262,10 @@ impl Simulation {
                 looked,
                 |_, arrival| is_next(arrival.0),
                 |number, row, arrival| {
+                    let ts = row.ts();
                     let mut see = |what| {
                         if arrival >= *start {
-                            observe(Observed { source: at as u16, instrument, row: number, what });
+                            observe(Observed { source: at as u16, instrument, row: number, ts, what });
                         }
                     };
                     match row {

@@ -49,6 +49,8 @@ pub struct SimVenue {
     open_trade: Option<OpenTrade>,
     events: Vec<Event>,
     anomalies: [u64; ANOMALIES],
+    /// From then on there is no trading.
+    expiry: Nanos,
 }
 
 impl SimVenue {
@@ -60,7 +62,15 @@ impl SimVenue {
             open_trade: None,
             events: Vec::new(),
             anomalies: [0; ANOMALIES],
+            expiry: Nanos(i64::MAX),
         }
+    }
+
+    /// The same where trading ends at a time: what rests then is cancelled with the first record or command that comes, and
+    /// what arrives later is rejected.
+    pub fn expiring(mut self, expiry: Nanos) -> Self {
+        self.expiry = expiry;
+        self
     }
 
     /// The engine.
@@ -87,6 +97,9 @@ impl SimVenue {
     /// Applies a recorded row; what it does to ours is appended to `answers`.
     #[inline]
     pub fn record(&mut self, row: Row<'_>, answers: &mut Vec<Answer>) {
+        if row.ts() >= self.expiry {
+            self.expire(row.ts(), answers);
+        }
         match row {
             Row::Mbo(row) => self.mbo(row, answers),
             Row::Quote(row) => {
@@ -151,6 +164,13 @@ impl SimVenue {
     /// Applies a command of ours.
     pub fn command(&mut self, ts: Nanos, command: &Command, answers: &mut Vec<Answer>) {
         let id = command.order;
+        if ts >= self.expiry {
+            self.expire(ts, answers);
+            if command.kind == CommandKind::Submit {
+                let kind = AnswerKind::Rejected(RejectReason::Expired);
+                return answers.push(Answer { ts, order: id, kind });
+            }
+        }
         let (asked, input) = match command.kind {
             CommandKind::Timer => return,
             CommandKind::Submit => {
@@ -176,6 +196,16 @@ impl SimVenue {
         };
         self.engine.apply(ts, &Input::Order(input), &mut self.events);
         self.answer(ts, asked, answers);
+    }
+
+    /// Cancels what rests of ours.
+    #[cold]
+    fn expire(&mut self, ts: Nanos, answers: &mut Vec<Answer>) {
+        while let Some((id, _)) = self.ours.pop_first() {
+            self.engine.apply(ts, &Input::Order(OrderInput::Cancel { id, owner: OWNER }), &mut self.events);
+            self.events.clear();
+            answers.push(Answer { ts, order: id, kind: AnswerKind::Cancelled(CancelReason::Expired) });
+        }
     }
 
     /// A modify names the total size. What has traded meanwhile is part of it; when nothing is left to be open, the

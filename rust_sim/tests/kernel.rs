@@ -8,6 +8,7 @@ mod chance;
 
 use cift_sim::desk::{Desk, DeskError, Ticket};
 use cift_sim::feed::Schema;
+use cift_sim::grid::{Against, Grid, Rules};
 use cift_sim::journal::{self, RecordKind};
 use cift_sim::kernel::{Halt, KernelError, Wake};
 use cift_sim::matching::{FillReason, Refill, TimeInForce};
@@ -116,6 +117,71 @@ fn commands_of_one_handler_take_effect_in_call_order() {
     assert_eq!(log[1], "120 #1 Canceled (Requested), 0 of 3");
     assert_eq!(log[2], "120 #2 New, 0 of 4");
     assert!(played.result.is_ok());
+}
+
+// ----------------------------------------------------------------------------------------- the rules of an instrument
+
+#[test]
+fn at_the_expiry_what_rests_is_cancelled_and_what_arrives_later_is_rejected() {
+    let text =
+        "100 add ask #1 5@101\n 150 add bid #2 1@90\n 190 add bid #3 1@91\n 200 trade sell 1@95\n 300 add bid #4 1@92";
+    let world = World { expiry: Some(200), ..World::mbo(text).latency(0, 20, 5) };
+    let mut refused = None;
+    let act = |desk: &mut Desk, n: usize| match n {
+        1 => assert!(desk.submit(&buy(3, 95)).is_ok()),
+        // Sent at 190, it arrives at 210.
+        3 => assert!(desk.submit(&buy(2, 101)).is_ok()),
+        4 => refused = desk.submit(&buy(1, 95)).err(),
+        _ => {}
+    };
+    let (played, log) = at_quotes(&world, act);
+    assert_eq!(played.fills(), Vec::<String>::new());
+    assert_eq!(log, ["125 #1 New, 0 of 3", "205 #1 Canceled (Expired), 0 of 3", "215 #2 Rejected (Expired), 0 of 2",]);
+    assert_eq!(refused, Some(DeskError::Rule(Against::Expired)));
+}
+
+#[test]
+fn a_cancel_or_change_that_comes_with_the_expiry_finds_the_order_gone() {
+    for change in [true, false] {
+        let world = World {
+            expiry: Some(200),
+            ..World::mbo("100 add ask #1 5@101\n 190 add bid #2 1@90\n 400 add bid #3 1@91")
+        };
+        let (_, log) = at_quotes(&world.latency(0, 20, 5), |desk, n| match n {
+            1 => assert!(desk.submit(&buy(3, 95)).is_ok()),
+            2 if change => desk.modify(FIRST, Some(Ticks(96)), None).unwrap(),
+            2 => desk.cancel(FIRST).unwrap(),
+            _ => {}
+        });
+        assert_eq!(log, ["125 #1 New, 0 of 3", "215 #1 Canceled (Expired), 0 of 3"]);
+    }
+}
+
+#[test]
+fn an_order_is_held_to_the_grid_and_the_rules_in_force_when_it_is_sent() {
+    let world = World::mbo("100 add bid #1 5@99\n 100 add ask #2 5@101\n 500 add bid #3 1@100\n 600 cancel #3 1");
+    let mut told = Vec::new();
+    at_quotes(&world, |desk, n| {
+        let bands = [
+            cift_sim::grid::Band { since_ns: 0, from: 0, step: 1 },
+            cift_sim::grid::Band { since_ns: 550, from: 0, step: 5 },
+        ];
+        desk.rules[0] = Rules {
+            prices: Grid::banded(&bands).unwrap(),
+            min_qty: Lots(2),
+            min_value: 150 * INSTRUMENT.unit,
+            ..Rules::NONE
+        };
+        if n == 1 {
+            desk.submit(&buy(2, 93)).unwrap();
+            assert_eq!(desk.modify(FIRST, None, Some(Lots(1))), Err(DeskError::Rule(Against::TooSmall)));
+            assert_eq!(desk.submit(&buy(2, 74)), Err(DeskError::Rule(Against::Value)));
+        }
+        // At the market, the order is worth what the other side asks.
+        told.push((desk.submit(&buy(2, 93)).err(), desk.submit(&market(Side::Sell, 1)).err()));
+    });
+    let too_small = Some(DeskError::Rule(Against::TooSmall));
+    assert_eq!(told, [(None, too_small), (None, too_small), (None, too_small), (Some(DeskError::Price), too_small)]);
 }
 
 #[test]

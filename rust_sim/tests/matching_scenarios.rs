@@ -152,6 +152,7 @@ fn reject_word(reason: RejectReason) -> &'static str {
         RejectReason::PostOnlyConflict => "post-only-conflict",
         RejectReason::OwnerOutOfRange => "owner-out-of-range",
         RejectReason::LevelOverflow => "level-overflow",
+        RejectReason::Expired => "expired",
     }
 }
 

@@ -23,7 +23,6 @@ const LAST_MATRIX: usize = 37;
 const INSTRUMENT: Instrument = Instrument {
     tick: Step { num: 1, den: 1 },
     lot: Step { num: 1, den: 1 },
-    increment_ticks: 1,
     unit: 1_000_000_000_000_000_000,
     currency: 0,
 };

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import cift
-from tests.data import dbn
+from tests.data import dbn, depth
 from tests.data.archive import serving, zipped
 
 MESSAGES = """\
@@ -150,6 +150,17 @@ TABLES = {
         "exchange,symbol,timestamp,local_timestamp,id,side,price,amount\nSIM,ABC,1767571200000000,1767571200000001,1,buy,1,1\n",
         ("--tick-size", "0.5"),
     ),
+    "binance": ("x.csv", "7,10.5,0.5,5.25,1767571200000,True,True\n", ("--lot-size", "0.1")),
+    "bybit": (
+        "x.data",
+        '{"topic":"orderbook.1.ABC","type":"delta","ts":1767571200000,"data":{"s":"ABC","b":[["1","2"]],"a":[],"u":7}}\n',
+        ("--tick-size", "0.5"),
+    ),
+    "hyperliquid": (
+        "x.log",
+        '{"channel":"trades","data":[{"coin":"ABC","side":"B","px":"1","sz":"2","time":1767571200000,"tid":7}]}\n',
+        ("--tick-size", "0.5"),
+    ),
     "lean": ("20260105_abc.csv", "7,1.25,1.5\n", ("--size", "1000", "--tick-size", "0.25")),
     "truefx": ("x.csv", "timestamp,bid,ask\n2026-01-05 00:00:00Z,1.25,1.5\n", ("--size", "1000")),
 }
@@ -229,3 +240,13 @@ def test_a_day_is_fetched_from_an_archive(call, tmp_path, monkeypatch):
     assert (day["symbol"], day["rows_written"]) == ("BTCUSDT.BINANCE", 1)
     assert missing.code == 2
     assert "check that ETHUSDT was traded that day" in missing.err
+
+
+def test_several_recordings_are_imported_in_their_order(call, tmp_path):
+    first, second = tmp_path / "a.log", tmp_path / "b.log"
+    first.write_text(depth.snapshot(1, {10: 1}, {11: 1}) + depth.diff(2, 2, {10: 2}, {}))
+    second.write_text(depth.diff(3, 3, {}, {11: 5}))
+    answer = call("data", "import", "binance", first, second, "--json", "--to", tmp_path / "catalog")
+    assert answer.code == 0, answer.err
+    assert (answer.json["symbol"], answer.json["rows_written"]) == ("BTCUSDT.BINANCE", 5)
+    assert "gaps" not in answer.json["counts"]

@@ -142,21 +142,20 @@ def trade(text: str, **options: Any) -> bytes:
 
 def definition(symbol: str = "ESH6", tick: float = 0.25, **options: Any) -> bytes:
     """A definition of an instrument."""
-    record = dbn.InstrumentDefMsg(
-        publisher_id=1,
-        instrument_id=5,
-        ts_event=MONDAY_NS,
-        ts_recv=MONDAY_NS,
-        min_price_increment=round(tick * 10**9),
-        display_factor=10**9,
-        raw_symbol=symbol,
-        asset="ES",
-        security_type="FUT",
-        instrument_class=dbn.InstrumentClass.FUTURE,
-        security_update_action=dbn.SecurityUpdateAction.ADD,
-        **options,
-    )
-    return bytes(record)
+    fields: dict[str, Any] = {
+        "publisher_id": 1,
+        "instrument_id": 5,
+        "ts_event": MONDAY_NS,
+        "ts_recv": MONDAY_NS,
+        "min_price_increment": round(tick * 10**9),
+        "display_factor": 10**9,
+        "raw_symbol": symbol,
+        "asset": "ES",
+        "security_type": "FUT",
+        "instrument_class": dbn.InstrumentClass.FUTURE,
+        "security_update_action": dbn.SecurityUpdateAction.ADD,
+    }
+    return bytes(dbn.InstrumentDefMsg(**{**fields, **options}))
 
 
 def write(path: Path, *parts: bytes) -> Path:

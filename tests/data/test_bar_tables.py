@@ -76,8 +76,9 @@ def test_short_names_and_a_file_of_parquet(tmp_path):
 def test_columns_of_other_names(tmp_path):
     text = "when;first;top;bottom;last;amount\n2026-01-05;1;2;1;2;7\n"
     columns = {"ts_open": "when", "open": "first", "high": "top", "low": "bottom", "close": "last", "volume": "amount"}
-    catalog, _ = imported(tmp_path, text, columns=columns, delimiter=";")
-    assert catalog.bars(ABC, "1d")["volume"].to_list() == [7]
+    for one_way in (columns, {theirs: ours for ours, theirs in columns.items()}):
+        catalog, _ = imported(tmp_path, text, columns=one_way, delimiter=";")
+        assert catalog.bars(ABC, "1d")["volume"].to_list() == [7]
 
 
 def test_our_own_export_comes_back_as_it_was(tmp_path):

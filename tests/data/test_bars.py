@@ -216,7 +216,7 @@ def test_a_spec_that_is_none_says_what_can_be_written(text: Any, words: str) -> 
 
 def test_what_cannot_be_made_bars_of_is_named() -> None:
     view = view_of([(0, 1_000, 1, "buy")])
-    with pytest.raises(InvalidParameter, match=r"bars by 'mid' need quotes of COIN\.SIM; the view has trades"):
+    with pytest.raises(InvalidParameter, match=r"bars by 'mid' need quotes or mbo or mbp of COIN\.SIM; the view has trades"):
         view.bars("1m", on="mid")
     with pytest.raises(InvalidParameter, match="on='close' is not one of price, bid, ask, mid"):
         view.bars("1m", on="close")

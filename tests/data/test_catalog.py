@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
+from dataclasses import replace
 from unittest import mock
 
 import duckdb
@@ -16,6 +17,7 @@ from cift.data import writing
 from cift.data.catalog import Catalog
 from cift.data.columns import join
 from cift.data.frames import trades
+from cift.data.manifest import seal
 from cift.domain.chunk import Chunk
 from cift.domain.instrument import Instrument
 from cift.errors import (
@@ -298,6 +300,31 @@ def test_a_bad_row_leaves_the_catalog_as_it_was(tmp_path):
     with pytest.raises(OffTickPrice, match=r"row 3: ask_price 1000\.005"):
         catalog.write("quotes", SYMBOL, quotes)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_rules_for_orders_may_be_told_later(tmp_path):
+    catalog = Catalog(tmp_path)
+    catalog.write("trades", SYMBOL, make("trades", 10, 0), ABC)
+    rows = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+    known = replace(ABC, price_increment={0: "0.01", 100: "0.05"}, min_quantity=2, expiry="2030-01-18T21:00Z", calendar="XNYS")
+    catalog.write_instruments([known])
+    assert catalog.instruments() == {SYMBOL: known}
+    assert catalog.ticks(SYMBOL).instruments == (known,)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")} == rows
+    with pytest.raises(CatalogError, match="holds for the instrument's life"):
+        catalog.write_instruments([replace(known, multiplier=2)])
+    # Rows that come with what was known before take nothing away, and what they bring replaces.
+    catalog.write("quotes", SYMBOL, make("quotes", 10, 0), replace(ABC, min_quantity=3))
+    assert catalog.instruments() == {SYMBOL: replace(known, min_quantity=3)}
+    catalog.write_instruments([ABC])
+    assert catalog.instruments() == {SYMBOL: ABC}
+
+
+def test_a_catalog_of_an_earlier_release_is_read(tmp_path):
+    fields = {"symbol": SYMBOL, "tick_size": "0.01", "lot_size": "1", "price_increment": None, "multiplier": "1",
+              "currency": "USD", "calendar": "24/7"}  # fmt: skip
+    (tmp_path / "instruments.json").write_bytes(seal({SYMBOL: fields}))
+    assert Catalog(tmp_path).instruments() == {SYMBOL: Instrument(SYMBOL, "0.01", 1)}
 
 
 def test_an_instrument_holds_for_life(tmp_path):

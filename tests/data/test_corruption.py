@@ -10,12 +10,16 @@ from collections import Counter
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cift.data import writing
 from cift.data.catalog import Catalog
+from cift.data.columns import to_arrow
 from cift.errors import CiftError
-from tests.data.market import ABC, SYMBOL, make, read, same
+from tests.data.market import ABC, MONDAY_NS, SYMBOL, make, read, same
 
 CHILD = Path(__file__).with_name("corruption_child.py")
 ROOT = Path(__file__).parents[2]
@@ -35,7 +39,7 @@ def damaged_outcomes(folder: Path, files: int, first_seed: int) -> Counter[str]:
     while seed < last:
         path.write_bytes(original)
         child = subprocess.run(
-            [sys.executable, str(CHILD), str(folder), str(seed), str(last)],
+            [sys.executable, str(CHILD), "catalog", str(folder), str(seed), str(last)],
             capture_output=True,
             text=True,
             check=False,
@@ -50,6 +54,7 @@ def damaged_outcomes(folder: Path, files: int, first_seed: int) -> Counter[str]:
                 outcomes[outcome] += 1
                 seed = int(first) + 1
                 assert outcome != "SILENT", f"mutation {first} was read as other rows"
+                assert not outcome.startswith("OVERLOOKED"), f"mutation {first}: {outcome}"
         if child.returncode != 0:
             assert child.returncode < 0, child.stderr  # a signal: a crash of the decoder, and nothing of ours
             outcomes["crashed the child"] += 1
@@ -69,6 +74,119 @@ def test_ten_thousand_damaged_files_are_never_read_as_other_rows(tmp_path):
     outcomes = damaged_outcomes(tmp_path, 10_000, 1_000)
     print(dict(outcomes))
     assert sum(outcomes.values()) == 10_000
+
+
+def foreign_outcomes(folder: Path, files: int, first_seed: int, *, checksums: bool) -> Counter[tuple[str, ...]]:
+    """What four readers make of files that no manifest vouches for."""
+    columns = {**make("trades", 2_000), "sequence": np.arange(2_000)}
+    sound = folder / "sound.parquet"
+    pq.write_table(to_arrow("trades", columns), sound, row_group_size=500, compression="zstd", write_page_checksum=checksums)
+    outcomes: Counter[tuple[str, ...]] = Counter()
+    seed, last = first_seed, first_seed + files
+    while seed < last:
+        child = subprocess.run(
+            [sys.executable, str(CHILD), "foreign", str(folder), str(seed), str(last)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        lines = [line.split(" ", 1) for line in child.stdout.splitlines() if line]
+        assert lines, child.stderr
+        for first, outcome in lines:
+            if first == "memory":
+                assert int(outcome) < MEMORY_KIB_MAX
+            elif outcome:
+                outcomes[tuple(outcome.split("; "))] += 1
+                seed = int(first) + 1
+        if child.returncode != 0:
+            assert child.returncode < 0, child.stderr  # a signal: a crash of the decoder, and nothing of ours
+            outcomes["crashed the child",] += 1
+            seed += 1
+    return outcomes
+
+
+def check_foreign(outcomes: Counter[tuple[str, ...]], *, checksums: bool) -> None:
+    print(*outcomes.most_common(), sep="\n")
+    for (how, *words), count in outcomes.items():
+        if how == "crashed the child":
+            continue
+        imported, framed, alone, beside = words
+        if checksums and how == "damaged":
+            # Page checksums see what lies in pages. A footer has none: only a catalog's manifest vouches for that.
+            assert "other" not in (imported, framed), f"{count} damaged files with checksums were read as other rows"
+        if imported == "raised CorruptData":
+            assert alone in ("found error", "raised DataError")
+        if imported == "same":
+            assert alone in ("found None", "found warning", "found error")
+        assert beside != "found None" or alone == "found None"
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+def test_a_damaged_foreign_file_crashes_nothing(tmp_path, checksums):
+    outcomes = foreign_outcomes(tmp_path, 100, 0, checksums=checksums)
+    check_foreign(outcomes, checksums=checksums)
+    assert sum(outcomes.values()) == 100
+    assert sum(count for (_, *words), count in outcomes.items() if words and words[0].startswith("raised")) > 50
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("checksums", [True, False])
+def test_five_thousand_damaged_foreign_files_crash_nothing(tmp_path, checksums):
+    outcomes = foreign_outcomes(tmp_path, 5_000, 1_000, checksums=checksums)
+    check_foreign(outcomes, checksums=checksums)
+    assert sum(outcomes.values()) == 5_000
+
+
+BOMB = """
+import sys
+from pathlib import Path
+from cift.data.catalog import Catalog
+from cift.data.doctor import check
+from cift.data.frames import trades
+from cift.data.importers import import_parquet
+from tests.data.corruption_child import peak_kib
+from tests.data.market import QuickDisk
+folder, reader = Path(sys.argv[1]), sys.argv[2]
+small, bomb = folder / "small.parquet", folder / "bomb.parquet"
+def run(path):
+    if reader == "import":
+        import_parquet(Catalog(folder / path.stem, disk=QuickDisk()), path, schema="trades", symbol="A.SIM", tick_size=1, lot_size=1)
+    elif reader == "frame":
+        trades(path, tick_size=1, lot_size=1)
+    else:
+        check(path, schema="trades")
+run(small)
+before = peak_kib()
+run(bomb)
+print(before, peak_kib())
+"""
+
+
+@pytest.mark.parametrize(("reader", "times_declared"), [("import", 1.0), ("check", 1.0), ("frame", 5.0)])
+def test_what_a_small_file_of_many_rows_takes_is_bounded_by_its_declared_size(tmp_path, reader, times_declared):
+    """Readers that go by blocks take less than the rows; a frame is held, screened and converted whole."""
+    rows = 2_000_000
+
+    def table(rows: int) -> pa.Table:
+        times = pa.array(np.full(rows, MONDAY_NS)).cast(pa.timestamp("ns", "UTC"))
+        return pa.table({"ts_event": times, "price": np.full(rows, 100.0), "size": np.full(rows, 1.0)})
+
+    pq.write_table(table(1_000), tmp_path / "small.parquet")
+    pq.write_table(table(rows), tmp_path / "bomb.parquet", row_group_size=rows)
+    assert (tmp_path / "bomb.parquet").stat().st_size < 200_000
+    # What the columns of the schema take, as the file declares its rows: times, price, size, and those that it lacks.
+    declared_kib = rows * (5 * 8 + 2) / 1_024
+    child = subprocess.run(
+        [sys.executable, "-c", BOMB, str(tmp_path), reader],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    before, after = map(int, child.stdout.split())
+    print(f"{reader}: {after - before:,} KiB beyond the start, declared {declared_kib:,.0f} KiB")
+    assert after - before < times_declared * declared_kib
 
 
 def test_a_damaged_manifest_or_instrument_table_is_an_error(tmp_path):

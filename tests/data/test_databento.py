@@ -362,7 +362,6 @@ def test_batches_change_nothing(tmp_path, monkeypatch, rows_per_read):
         ("status", "holds status; "),
         ("imbalance", "holds imbalance; "),
         ("ohlcv-eod", "holds ohlcv-eod; .*ohlcv-1d"),
-        ("definition", "definitions="),
     ],
 )
 def test_other_schemas_are_refused_by_name(tmp_path, schema, what):

@@ -11,8 +11,7 @@ import pytest
 from cift.data.catalog import Catalog
 from cift.data.download import Patience, download
 from cift.data.fetch import fetch_binance
-from cift.data.importers import import_binance_public
-from cift.errors import CorruptData, DataError, InvalidParameter, NoData, NotSupported, ServerDown, ServerError
+from cift.errors import CorruptData, DataError, InvalidParameter, NoData, ServerDown, ServerError
 from tests.data.archive import Archive, serving, zipped
 from tests.data.market import MONDAY_NS, QuickDisk
 
@@ -22,7 +21,10 @@ BTC = "BTCUSDT.BINANCE"
 TRADES = "".join(
     f"{n},6543{n % 7}.25,0.{n % 9 + 1}5,1.0,{MS + 10 * n}000,{('True', 'False')[n % 2]},True\n" for n in range(3_000)
 )
-KLINES = "".join(f"{MS + 60_000 * n},100,101,99,100.5,{n}.5,{MS + 60_000 * n + 59_999},7,{n},1,2,0\n" for n in range(1_440))
+SPAN = 60_000
+KLINES = "".join(
+    f"{MS + SPAN * n},100,101,99,100.5,{n}.5,{MS + SPAN * n + 59_999},{100 * n + 50},{n},1,2,0\n" for n in range(1_440)
+)
 BOOK = (
     "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,transaction_time,event_time\n"
     f"7,100.1,2.5,100.2,3,{MS},{MS + 4}\n9,100.1,2,100.2,3,{MS + 5},{MS + 9}\n"
@@ -114,7 +116,22 @@ def test_klines_are_bars(archive, waits, catalog):
     assert bars["volume"].to_list() == [n + 0.5 for n in range(1_440)]
     assert (bars["ts_event"] - bars["ts_open"]).dt.total_seconds().unique().to_list() == [60]
     assert bars["ts_open"].to_physical()[0] == MONDAY_NS
-    assert not any("stamp" in note for note in report.notes)
+    assert "klines of 1m" in report.notes
+
+
+@pytest.mark.parametrize("days", [(0, 1), (1, 0)])
+def test_klines_of_days_do_not_take_each_others(archive, waits, catalog, days):
+    for day in days:
+        date = f"2026-01-0{5 + day}"
+        text = ""
+        for hour in range(24 * day, 24 * day + 24):
+            ms = MS + 3_600_000 * hour
+            text += f"{ms},100,100,100,100,{hour + 1},{ms + 3_599_999},{100 * (hour + 1)},1,1,2,0\n"
+        archive.put(path_of(f"BTCUSDT-1h-{date}.zip", "klines", interval="1h/"), zipped(f"BTCUSDT-1h-{date}.csv", text))
+        given = {"kind": "klines", "interval": "1h", "base_url": archive.url, "patience": waits.patience()}
+        (report,) = fetch_binance(catalog, "BTCUSDT", date, **given)
+        assert report.rows_written == 24
+    assert catalog.bars(BTC, "1h")["volume"].to_list() == list(range(1, 49))
 
 
 def test_best_quotes_and_aggregated_trades_of_futures(archive, waits, catalog):
@@ -309,17 +326,17 @@ def test_an_archive_of_something_else_is_refused(archive, waits, catalog, tmp_pa
 @pytest.mark.parametrize(
     ("text", "error", "what"),
     [
-        ("", NoData, "holds no rows"),
+        ("", NoData, "is empty"),
         ("id,price,qty,quote_qty,time,is_buyer_maker\n", NoData, "holds no rows"),
-        ("id,price,when\n1,2,3\n", DataError, "has the columns id, price, when; the archive's are id"),
+        ("id,price,when\n1,2,3\n", DataError, "has the columns id, price, when; trades, aggTrades"),
         (
             f"1,100.5,1,1,{MS + 86_400_000},True,True\n",
             DataError,
-            "row 1: its time is 2026-01-06, and the name of the file says",
+            "its first time is of 2026-01-06, and its name says 2026-01-05",
         ),
-        ("1,100.5,1,1,9999999999999999999,True,True\n", DataError, "its time is out of range"),
-        ("1,100.5,1,1,soon,True,True\n", DataError, "row 1: time is 'soon'"),
-        (f"1,100.5,1,1,{MS},maybe,True\n", DataError, "aggressor of row 0 is 'maybe'"),
+        ("1,100.5,1,1,9999999999999999999,True,True\n", DataError, "CSV conversion error to int64"),
+        ("1,100.5,1,1,soon,True,True\n", DataError, "'soon'"),
+        (f"1,100.5,1,1,{MS},maybe,True\n", DataError, "'maybe'|no trade"),
         (f"1,100.5,1,1,{MS},True,True\n2,100.5\n", DataError, "Expected 7 columns, got 2"),
     ],
 )
@@ -357,21 +374,6 @@ def test_what_is_no_name_is_not_asked_for(waits, catalog, given, what):
     }
     with pytest.raises(InvalidParameter, match=what):
         fetch_binance(catalog, **given)
-
-
-def test_a_file_of_the_archive_is_imported_by_its_name(catalog, tmp_path):
-    file = tmp_path / f"BTCUSDT-trades-{DAY}.zip"
-    file.write_bytes(zipped(NAME, TRADES))
-    assert import_binance_public(catalog, file).symbol == BTC
-    plain = tmp_path / NAME
-    plain.write_text(TRADES)
-    other = Catalog(tmp_path / "other", disk=QuickDisk())
-    import_binance_public(other, plain)
-    assert other.ticks(BTC).feeds[0].content_hash == catalog.ticks(BTC).feeds[0].content_hash
-    with pytest.raises(InvalidParameter, match="is no name of the archive"):
-        import_binance_public(catalog, tmp_path / "x.csv")
-    with pytest.raises(NotSupported, match=r"holds bookDepth; supported are trades, aggTrades, bookTicker, klines of 1s"):
-        import_binance_public(catalog, tmp_path / f"BTCUSDT-bookDepth-{DAY}.zip")
 
 
 def test_the_checksum_is_of_what_was_written(archive, waits, tmp_path):

@@ -4,6 +4,7 @@ import datetime as dt
 import pickle
 from decimal import Decimal
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -45,6 +46,16 @@ class Capsule:
         return self.table.__arrow_c_stream__(requested_schema)
 
 
+class ArrayCapsule:
+    """A frame of which only one Arrow array of structs is known."""
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self.batch = batch
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> object:
+        return self.batch.__arrow_c_array__(requested_schema)
+
+
 FORMS = {
     "polars": lambda frame: frame,
     "lazy": lambda frame: frame.lazy(),
@@ -52,7 +63,13 @@ FORMS = {
     "pandas by time": lambda frame: frame.to_pandas().set_index(frame.columns[0]),
     "pandas by nameless time": lambda frame: frame.to_pandas().set_index(frame.columns[0]).rename_axis(None),
     "arrow": lambda frame: frame.to_arrow(),
+    "pandas of Arrow": lambda frame: frame.to_pandas(use_pyarrow_extension_array=True),
+    "pandas with nulls": lambda frame: frame.to_pandas().convert_dtypes(),
+    "record batch": lambda frame: frame.to_arrow().combine_chunks().to_batches()[0],
+    "record batch reader": lambda frame: frame.to_arrow().to_reader(),
+    "DuckDB": lambda frame: duckdb.from_arrow(frame.to_arrow()),
     "capsule": lambda frame: Capsule(frame.to_arrow()),
+    "capsule of an array": lambda frame: ArrayCapsule(frame.to_arrow().combine_chunks().to_batches()[0]),
     "capitals": lambda frame: frame.rename(str.upper),
     "aware": lambda frame: frame.with_columns(pl.first().dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo")),
     "nanoseconds": lambda frame: frame.with_columns(pl.first().dt.timestamp("ns")),
@@ -231,3 +248,27 @@ def test_an_empty_frame_of_any_kind_has_no_data() -> None:
 
     with pytest.raises(NoData, match="no data: the frame of quotes has no rows"):
         quotes(pd.DataFrame({name: [] for name in ("ts_event", "bid_price", "bid_size", "ask_price", "ask_size")}))
+
+
+def test_columns_are_named_in_either_direction():
+    frame = QUOTES.rename({"bid_price": "best_bid", "bid_size": "depth"})
+    ours = {"bid_price": "best_bid", "bid_size": "depth"}
+    theirs = {"best_bid": "bid_price", "depth": "bid_size"}
+    expected = quotes(QUOTES).feeds[0].content_hash
+    assert quotes(frame, columns=ours).feeds[0].content_hash == expected
+    assert quotes(frame, columns=theirs).feeds[0].content_hash == expected
+    with pytest.raises(UnknownName):  # half of it in each direction
+        quotes(frame, columns={"bid_price": "best_bid", "depth": "bid_size"})
+    # One map for both frames, in both directions.
+    prints = TRADES.rename({"Price": "last"})
+    for columns in (ours | {"price": "last"}, theirs | {"last": "price"}):
+        assert len(quotes(frame, trades=prints, columns=columns).feeds) == 2
+
+
+def test_a_map_that_can_be_read_both_ways_is_refused():
+    frame = TRADES.rename({"Price": "price", "SIZE": "size"}).with_columns(size=pl.col("size") * 2)
+    with pytest.raises(InvalidParameter, match="can be read both ways"):
+        trades(frame, columns={"price": "size"})
+    swapped = trades(frame.rename({"price": "size", "size": "price"}), columns={"price": "size", "size": "price"})
+    assert swapped.feeds[0].content_hash == trades(frame).feeds[0].content_hash
+    assert trades(frame, columns={"price": "price"}).feeds[0].content_hash == trades(frame).feeds[0].content_hash

@@ -84,6 +84,17 @@ def test_messages_become_records(tmp_path):
     assert "<td>unknown_order</td>" in report._repr_html_()
 
 
+def test_prints_off_the_increment_of_their_price_are_counted(tmp_path):
+    steps = [("0.01", 1), ({0: "0.01", 50: "0.05"}, 2), ({0: "0.01", 500: "0.05"}, 1), ({"2100-01-01": "0.05"}, 1)]
+    # The orders at 100.01 and 100.02 would be off a step of 0.05: only trades are in this file.
+    messages = "34201,5,0,7,1000150,-1\n34202,5,0,7,1000100,-1\n34203,5,0,7,1000500,-1\n"
+    for number, (increment, off) in enumerate(steps):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        _, report = imported(folder, messages, None, price_increment=increment)
+        assert report.counts["off_increment_prints"] == off
+
+
 def test_times_are_exact_and_in_utc(tmp_path):
     # 11 March 2024 is the first Monday of daylight saving time: New York is four hours behind.
     catalog, _ = imported(tmp_path)

@@ -14,7 +14,7 @@ from cift.data import reading, writing
 from cift.data.catalog import Catalog
 from cift.data.columns import raw_column
 from cift.data.hashing import word_sum
-from cift.data.reading import prefetch
+from cift.data.reading import in_lanes, prefetch
 from cift.errors import CorruptData
 from tests.data.market import ABC, SYMBOL, make, read
 
@@ -144,3 +144,43 @@ def test_the_sum_of_a_column_sees_a_change_anywhere(dtype):
         changed[index] += 1
         assert word_sum(changed) != before
     assert word_sum(array[:0]) == 0
+
+
+def test_lanes_work_side_by_side_and_give_their_results_in_order():
+    barrier = threading.Barrier(2, timeout=10)
+    assert list(in_lanes(lambda _: barrier.wait() >= 0, range(4), 2)) == [True] * 4  # each waits for another
+    slow_first = in_lanes(lambda number: time.sleep(0.02 * (number == 0)) or number, range(20), 3)
+    assert list(slow_first) == list(range(20))
+
+
+def test_lanes_take_no_more_than_they_work_on():
+    taken = []
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = in_lanes(lambda number: number, items(), 2)
+    for number in range(10):
+        assert next(results) == number
+        assert len(taken) <= number + 3  # the one given, and two more lanes' worth
+    results.close()
+    assert len(taken) <= 12
+
+
+def test_an_error_in_a_lane_comes_in_its_place_and_ends_it_all():
+    begun = []
+
+    def call(number):
+        begun.append(number)
+        if number == 3:
+            raise CorruptData("slice 3")
+        return number
+
+    results = in_lanes(call, range(100), 2)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(CorruptData, match="slice 3"):
+        next(results)
+    assert len(begun) <= 6
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("cift-lane")]

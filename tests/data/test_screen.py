@@ -262,11 +262,27 @@ def test_a_receive_time_out_of_our_time_is_flagged():
 
 
 def test_every_kind_of_table_t_is_known_and_tested_somewhere():
-    assert len(POLICIES) == 26 + len({"bad_bar"})
+    assert len(POLICIES) == 26 + len({"bad_bar", "off_increment"})
     here = {case[0] for case in (*REJECTED, *QUARANTINED, *FLAGGED, *PASSED)}
     # These are tested in this file on their own, and with catalogs, frames and importers.
-    elsewhere = {"outside_quote", "unknown_level", "unknown_symbol", "halt", "bad_bar"}
+    elsewhere = {"off_increment", "outside_quote", "unknown_level", "unknown_symbol", "halt", "bad_bar"}
     assert here | elsewhere == set(POLICIES)
+
+
+def test_displayed_prices_lie_on_the_increment_of_their_time_and_others_need_not():
+    nickels = Instrument("ABC.SIM", "0.01", 1, price_increment={"2020-01-01": "0.05", "2090-01-01": "0.01"})
+    for action, is_displayed in [("A", True), ("M", True), ("C", False), ("T", False), ("F", False)]:
+        screen = Screen("mbo", nickels, "ticks.csv", Tally("ticks.csv"))
+        columns = spoil("mbo", price=100.01, action=ord(action))
+        if is_displayed:
+            with pytest.raises(OffTickPrice, match=r"ticks\.csv, row 4: price 100\.01 is not on the price_increment 0\.05 of"):
+                screen.check(columns)
+        else:
+            assert screen.check(columns)["price"][ROW] == 100.01
+    columns = {**clean("quotes"), "bid_price": np.full(ROWS, 99.95)}
+    with pytest.raises(OffTickPrice, match=r"row 0: ask_price 100\.01 is not on the price_increment 0\.05"):
+        Screen("quotes", nickels, "q", Tally("q")).check(columns)
+    assert Screen("trades", nickels, "t", Tally("t")).check(spoil("trades", price=100.01))["price"][ROW] == 100.01
 
 
 def test_rows_of_another_symbol_are_rejected(tmp_path):

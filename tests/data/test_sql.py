@@ -31,7 +31,9 @@ def test_a_select_sees_what_the_catalog_holds(catalog: cift.Catalog) -> None:
 
 
 def test_times_are_nanoseconds_of_utc_and_words_are_words(catalog: cift.Catalog) -> None:
-    found = catalog.sql("select ts_event, aggressor, price from trades where symbol = ? order by ts_event limit 5", ["ONE.SIM"])
+    found = catalog.sql(
+        "select ts_event, aggressor, price from trades where symbol = ? order by ts_event, sequence limit 5", ["ONE.SIM"]
+    )
     feed = next(feed for feed in catalog.ticks("ONE.SIM", level="L1").feeds if feed.schema == "trades")
     (chunk,) = feed.chunks(None)
     assert found.schema["ts_event"] == pl.Datetime("ns", "UTC")

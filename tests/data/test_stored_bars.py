@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from cift.data.catalog import Catalog
-from cift.errors import CorruptData, DataError, InvalidParameter, NoData, OffLotSize, TimeOrder, UnknownSymbol
+from cift.errors import CorruptData, DataError, InvalidParameter, NoData, NotSupported, OffLotSize, TimeOrder, UnknownSymbol
 from tests.data.market import ABC, DAY_NS, HOUR_NS, MONDAY_NS, SYMBOL, QuickDisk, make
 
 MINUTE_NS = 60 * 10**9
@@ -166,3 +166,21 @@ def test_bars_are_no_view_to_run(catalog):
     catalog.write("bars", SYMBOL, bars(10), ABC, spec="1m")
     with pytest.raises(NoData, match=r"ABC\.SIM is stored as bars only"):
         catalog.ticks(SYMBOL)
+
+
+def test_bars_are_exported_by_what_ended_them(catalog, tmp_path):
+    minutes = bars(100)
+    catalog.write("bars", SYMBOL, minutes, ABC, spec="1m")
+    report = catalog.export(tmp_path / "minutes.parquet", schema="bars")
+    assert (report.schema, report.rows) == ("bars", 100)
+    catalog.write("bars", SYMBOL, bars(5, length_ns=HOUR_NS), spec="1h")
+    with pytest.raises(InvalidParameter, match="has bars/1h, bars/1m, and a file holds one"):
+        catalog.export(tmp_path / "bars.csv", schema="bars")
+    with pytest.raises(NoData, match="has no bars/5m in this period; it has bars/1h, bars/1m"):
+        catalog.export(tmp_path / "bars.csv", schema="bars/5m")
+    catalog.export(tmp_path / "bars.csv", schema="bars/1m")
+    again = pl.read_csv(tmp_path / "bars.csv")
+    assert again["close"].to_list() == minutes["close"].to_list()
+    assert pl.read_parquet(tmp_path / "minutes.parquet")["count"].to_list() == minutes["count"].to_list()
+    with pytest.raises(NotSupported, match="bars has no form"):
+        catalog.export(tmp_path / "bars.dbn", schema="bars/1m")

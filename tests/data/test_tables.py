@@ -325,12 +325,9 @@ def test_tardis_trades_and_quotes(tmp_path):
     with pytest.raises(DataError, match="holds ETHUSD, XBTUSD"):
         import_tardis(catalog, quotes)
     assert import_tardis(catalog, quotes, symbol="XBTUSD.BITMEX").rows_written == 1
-    books = write(
-        tmp_path / "books.csv",
-        "exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount\na,b,1,1,true,bid,1,1\n",
-    )
-    with pytest.raises(NotSupported, match="holds books"):
-        import_tardis(catalog, books)
+    others = write(tmp_path / "others.csv", "exchange,symbol,timestamp,local_timestamp,funding_rate\na,b,1,1,0.5\n")
+    with pytest.raises(NotSupported, match="of another kind; quotes, trades"):
+        import_tardis(catalog, others)
 
 
 @pytest.mark.parametrize("name", ["20260105_eurusd_tick_quote.csv", "20260105_eurusd_tick_quote.csv.zip"])

@@ -102,7 +102,7 @@ def isolated(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONPATH", raising=False)
 
 
-@pytest.mark.parametrize("name", ["01_quickstart", "02_order_book"])
+@pytest.mark.parametrize("name", ["01_quickstart", "02_order_book", "03_data"])
 def test_the_tour_is_there(name: str) -> None:
     assert name in FOUND
 

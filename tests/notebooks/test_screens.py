@@ -19,7 +19,7 @@ import pytest
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 FOUND = sorted(path.stem for path in NOTEBOOKS.glob("*.py"))
-CHARTS = {"01_quickstart": 1, "02_order_book": 3}
+CHARTS = {"01_quickstart": 1, "02_order_book": 3, "03_data": 3}
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 pytestmark = [pytest.mark.nightly, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path")]

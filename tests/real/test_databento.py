@@ -77,7 +77,7 @@ def test_one_day_of_the_catalog_holds_the_snapshot_and_what_follows(real_data: P
     report = import_databento(catalog, real_data / MBO, definitions=real_data / MBO_DEFINITION)
     instrument = catalog.instruments()["ESM4.GLBX"]
     assert (instrument.tick_size, instrument.currency) == (Decimal("0.25"), "USD")
-    assert any("50 IPNT" in note for note in report.notes)
+    assert (instrument.multiplier, instrument.to_dict()["expiry"]) == (50, "2024-06-21T13:30Z")
     assert catalog.ls()["rows"].to_list() == [13_796]
     assert report.counts["moved_in_time"] == 13_601
     bids, asks = last_book(catalog.ticks("ESM4.GLBX", "2024-05-08"))
@@ -154,11 +154,6 @@ FIXTURES: dict[str, dict[str, int] | type[Exception]] = {
     "bbo-1s.dbn.zst": {"quotes": 4},
     "cbbo-1s.dbn.zst": {"quotes": 2},
     "cmbp-1.dbn.zst": {"quotes": 2},
-    "definition.equity.dbn.zst": NotSupported,
-    "definition.futures_contract.dbn.zst": NotSupported,
-    "definition.futures_spread.dbn.zst": NotSupported,
-    "definition.option.dbn.zst": NotSupported,
-    "definition.option_spread.dbn.zst": NotSupported,
     "imbalance.dbn.zst": NotSupported,
     "mbo.dbn": {"mbo": 2},
     "mbo.dbn.zst": {"mbo": 2},
@@ -173,12 +168,15 @@ FIXTURES: dict[str, dict[str, int] | type[Exception]] = {
     "tbbo.dbn.zst": {"quotes": 2, "trades": 2},
     "trades.dbn.zst": {"trades": 2},
 }
-"""Every fixture of the vendor, and the rows of each schema that it leaves, or how it is refused. (ohlcv-1d holds no records.)"""
+"""Every fixture of the vendor, and the rows of each schema that it leaves, or how it is refused. (ohlcv-1d holds no records,
+and those of definitions are read by tests/real/test_definitions.py.)"""
 
 
 def test_no_fixture_is_forgotten(real_data: Path) -> None:
     names = sorted(path.name.removeprefix("test_data.") for path in (real_data / "databento/fixtures").glob("*.dbn*"))
-    assert names == sorted(FIXTURES)
+    definitions = [name for name in names if name.startswith("definition.")]
+    assert len(definitions) == 5
+    assert [name for name in names if name not in definitions] == sorted(FIXTURES)
 
 
 @pytest.mark.parametrize("name", FIXTURES)

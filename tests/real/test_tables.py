@@ -141,14 +141,6 @@ def test_tardis(real_data: Path, tmp_path: Path, name: str, schema: str, symbol:
     assert (stored(catalog, schema)["ts_recv"].to_physical() // 1_000).to_list() == raw["local_timestamp"].to_list()
 
 
-@pytest.mark.parametrize(
-    "name", ["binance-futures_book_snapshot_5_BTCUSDT.csv", "deribit_incremental_book_L2_BTC-PERPETUAL.csv"]
-)
-def test_books_of_tardis_are_refused_by_name(real_data: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(NotSupported, match="books"):
-        import_tardis(cift.Catalog(tmp_path), real_data / "tardis" / name)
-
-
 def test_parquet_with_a_column_map(real_data: Path, tmp_path: Path) -> None:
     catalog = cift.Catalog(tmp_path)
     for name, schema, columns in (

@@ -21,19 +21,27 @@ line.tcp.enabled=false
 line.udp.enabled=false
 telemetry.enabled=false
 http.static.public.directory=no_console
+"""
+ONE_WORKER = """\
 shared.worker.count=1
 shared.network.worker.count=1
 shared.query.worker.count=1
 shared.write.worker.count=1
 """
+# The quick compiler and the plain collector: a server of some seconds has no use for the others.
+QUICK = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xms128m", "-Xmx1g"]
 START_S = 60.0
 
 
 class QuestDBServer:
-    """One server over one folder; it may be killed and started again on the same ports."""
+    """One server over one folder; it may be killed and started again on the same ports.
 
-    def __init__(self, jar: Path, folder: Path) -> None:
-        self.jar, self.folder = jar, folder
+    Args:
+        small: with one thread for each kind of work, and soon warm; else as it comes, with a thread for each core.
+    """
+
+    def __init__(self, jar: Path, folder: Path, *, small: bool = True) -> None:
+        self.jar, self.folder, self._small = jar, folder, small
         self.http_port = self.pg_port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -41,11 +49,19 @@ class QuestDBServer:
         """Starts it and waits until it answers."""
         conf = self.folder / "conf"
         conf.mkdir(parents=True, exist_ok=True)
-        (conf / "server.conf").write_text(SETTINGS.format(http=self.http_port, pg=self.pg_port))
+        settings = SETTINGS.format(http=self.http_port, pg=self.pg_port) + ONE_WORKER * self._small
+        (conf / "server.conf").write_text(settings)
         log = self.folder / "log.txt"
-        # The quick compiler and the plain collector: a server of some seconds has no use for the others.
-        quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xms128m", "-Xmx1g"]
-        command = ["java", *quick, "-p", str(self.jar), "-m", "io.questdb/io.questdb.ServerMain", "-d", str(self.folder)]
+        command = [
+            "java",
+            *(QUICK if self._small else ["-Xmx2g"]),
+            "-p",
+            str(self.jar),
+            "-m",
+            "io.questdb/io.questdb.ServerMain",
+            "-d",
+            str(self.folder),
+        ]
         with log.open("wb") as file:
             self._process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=self.folder)
         deadline = time.monotonic() + START_S

@@ -2,19 +2,24 @@ from __future__ import annotations
 
 import json
 import pickle
+import time
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import cift
 from cift.cli import main
+from cift.data import columns
 from cift.data.catalog import Catalog
-from cift.data.questdb import feeds
+from cift.data.questdb import asking, feeds, tables
+from cift.data.questdb.tables import FIRST_FIELDS, read_instruments
 from cift.data.questdb.transport import OpenTransport
 from cift.data.reading import GROUPS_AHEAD
 from cift.data.selection import reopen, selection
 from cift.domain.instrument import Instrument
+from cift.domain.schemas import CHUNK_DTYPES, NO_TIME_NS, SCHEMAS
 from cift.errors import CatalogError, InvalidParameter, NoData, NotSupported, UnknownSymbol
 from tests.data.market import DAY_NS, HOUR_NS, MONDAY_NS, QuickDisk, make, read, same
 from tests.servers.questdb_server import QuestDBServer
@@ -45,6 +50,43 @@ def test_what_was_loaded_is_read_back_at_any_chunk_size(
             assert feed.content_hash == other.content_hash
             for rows in (37, None):
                 assert same(read(feed, rows), read(other, rows))
+
+
+def test_rules_for_orders_come_back_and_may_be_told_later(questdb: QuestDBServer, tmp_path: Any) -> None:
+    catalog = catalog_of(tmp_path, "RULES.SIM", 50)
+    server = questdb.client()
+    server.load(catalog, "RULES.SIM")
+    told = Instrument(
+        "RULES.SIM", "0.01", 1, price_increment={"2020-01-01": {0: "0.01", 100: "0.05"}}, size_increment=2, min_quantity=2,
+        max_quantity=50, min_notional="7.5", calendar="XNYS", activation="2020-01-01T09:30Z", expiry="2030-01-18T21:00Z",
+    )  # fmt: skip
+    catalog.write_instruments([told])
+    server.load(catalog, "RULES.SIM")
+    assert server.instruments()["RULES.SIM"] == told
+
+
+def test_a_table_of_instruments_of_an_earlier_release_is_read_and_gets_the_new_columns(
+    own_questdb: QuestDBServer, tmp_path: Any
+) -> None:
+    server = own_questdb.client()
+    with server.server.open() as transport:
+        texts = ", ".join(f'"{name}" varchar' for name in FIRST_FIELDS)
+        transport.ask(
+            f"create table instruments (since timestamp, symbol symbol, {texts}) timestamp(since) "
+            "partition by year wal dedup upsert keys(since, symbol)"
+        )
+        transport.ask(
+            "insert into instruments (since, symbol, tick_size, lot_size, multiplier, currency, calendar) "
+            "values (0, 'OLD.SIM', '0.5', '2', '1', 'USD', '24/7')"
+        )
+        deadline = time.monotonic() + 20
+        while not read_instruments(transport) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert read_instruments(transport) == {"OLD.SIM": Instrument("OLD.SIM", "0.5", 2)}
+    catalog = catalog_of(tmp_path, "NEW.SIM", 50)
+    catalog.write_instruments([Instrument("NEW.SIM", "0.01", 1, min_quantity=3)])
+    server.load(catalog, "NEW.SIM")
+    assert server.instruments() == {"OLD.SIM": Instrument("OLD.SIM", "0.5", 2), "NEW.SIM": catalog.instruments()["NEW.SIM"]}
 
 
 def test_rows_of_one_time_keep_their_order(questdb: QuestDBServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,8 +121,8 @@ def test_a_few_slices_are_in_memory_at_a_time(questdb: QuestDBServer, tmp_path: 
     rows = 0
     for chunk in feed.chunks(10):
         rows += chunk.rows
-        # The cuts of the day, the slice in hand, those that wait, and the one that is being put beside them.
-        assert sum(asked[1:]) <= rows + 20 * (1 + GROUPS_AHEAD + 2)
+        # The cuts of the day, the slice in hand, those that wait, the one that is being put beside them, and those in the lanes.
+        assert sum(asked[1:]) <= rows + 20 * (1 + GROUPS_AHEAD + 1 + feeds.LANES + 1)
     assert rows == sum(asked[1:]) == 2_000
     assert asked[0] == len(asked) - 1 == 100
 
@@ -259,3 +301,68 @@ def test_the_command_line_loads_a_catalog(
     assert "did you mean CLI.SIM?" in call("--symbol", "CLI.SIN", "--to", questdb.url)
     assert "is no address of a QuestDB server" in call("--to", "http://x")
     assert "see that it runs" in call("--to", "questdb://127.0.0.1:1?pg=1", "--timeout", "1")
+
+
+def test_bars_are_kept_apart_by_what_ended_them(questdb: QuestDBServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the level of tables: two kinds of bars of one symbol and day, with the same times and numbers."""
+    few = {"ts_event": "int64", "open": "float64", "count": "int64", "sequence": "int64"}
+    kinds = dict(CHUNK_DTYPES).get("bars", few)  # type: ignore[call-overload]
+    if "bars" not in SCHEMAS:
+        arrow = pa.schema(
+            [
+                pa.field("ts_event", pa.timestamp("ns", tz="UTC"), nullable=False),
+                pa.field("open", pa.float64(), nullable=False),
+                pa.field("count", pa.int64()),
+                pa.field("sequence", pa.int64(), nullable=False),
+            ]
+        )
+        arrow_schema, to_arrow = tables.arrow_schema, tables.to_arrow
+        monkeypatch.setattr(tables, "SCHEMAS", (*SCHEMAS, "bars"))
+        monkeypatch.setattr(tables, "check_schema", lambda name: name)
+        monkeypatch.setattr(asking, "check_schema", lambda name: name)
+        monkeypatch.setattr(tables, "arrow_schema", lambda name: arrow if name == "bars" else arrow_schema(name))
+        monkeypatch.setitem(columns.CHUNK_DTYPE_OF, "open", "float64")
+        monkeypatch.setitem(columns.CHUNK_DTYPE_OF, "count", "int64")
+
+        def bars_to_arrow(schema: Any, raw: Any) -> Any:
+            if schema != "bars":
+                return to_arrow(schema, raw)
+            missing = raw["count"] == NO_TIME_NS
+            return pa.table(
+                [pa.array(raw[f.name], mask=missing if f.nullable else None).cast(f.type) for f in arrow], schema=arrow
+            )
+
+        monkeypatch.setattr(tables, "to_arrow", bars_to_arrow)
+    kind: Any = "bars"
+    days = {}
+    with questdb.client().server.open() as transport:
+        tables.make_tables(transport)
+        for number, spec in enumerate(("1m", "tick-500", "5m'; drop table bars; --")):
+            raw = {
+                name: np.arange(40).astype(dtype) + (MONDAY_NS if name == "ts_event" else 0) for name, dtype in kinds.items()
+            }
+            raw["open"] += number
+            raw["count"][number:] = NO_TIME_NS if number < 2 else 7
+            record = tables.DayRecord("BAR.SIM", kind, MONDAY_NS, 40, MONDAY_NS, MONDAY_NS + 39, "", tables.LOADED, spec)
+            for _ in range(2):
+                transport.send(transport.encode("bars", tables.to_server(kind, raw, "BAR.SIM", spec)))
+            tables.write_day(transport, record)
+            deadline = time.monotonic() + 10
+            while tables.held_rows(transport, record) != (40, 0, 39) or record not in tables.read_days(transport, "BAR.SIM"):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            days[spec] = raw
+    for spec, raw in days.items():
+        frame = questdb.client().frame("bars", "BAR.SIM", spec=spec, columns=["spec", "open", "count", "sequence"])
+        assert frame["spec"].unique().to_list() == [spec]
+        assert frame["open"].to_list() == raw["open"].tolist()
+        assert frame["count"].fill_null(NO_TIME_NS).to_list() == raw["count"].tolist()
+    server = questdb.client()
+    with pytest.raises(InvalidParameter, match="spec= says which bars"):
+        server.frame("bars", "BAR.SIM")
+    with pytest.raises(InvalidParameter, match="have none"):
+        server.frame("trades", "BAR.SIM", spec="1m")
+    with pytest.raises(UnknownSymbol, match=r"no bars/2m of BAR\.SIM, only bars/1m"):
+        server.frame("bars", "BAR.SIM", spec="2m")
+    with pytest.raises(NotSupported, match="take the last row"):
+        server.latest("BAR.SIM", schema="bars")

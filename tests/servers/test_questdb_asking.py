@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +12,22 @@ import polars as pl
 import pytest
 
 import cift
+from cift.data.catalog import Catalog
 from cift.data.questdb import feeds
+from cift.data.questdb.tables import LOADED, LOADING, read_days, to_server, write_day
 from cift.domain.instrument import Instrument
-from cift.errors import DataError, InvalidParameter, NoData, NotSupported, OffLotSize, UnknownName, UnknownSymbol
-from tests.data.market import HOUR_NS, read, same
+from cift.errors import (
+    CatalogError,
+    CorruptData,
+    DataError,
+    InvalidParameter,
+    NoData,
+    NotSupported,
+    OffLotSize,
+    UnknownName,
+    UnknownSymbol,
+)
+from tests.data.market import DAY_NS, HOUR_NS, MONDAY_NS, QuickDisk, make, read, same
 from tests.servers.questdb_server import QuestDBServer
 from tests.servers.test_questdb import Crosses, catalog_of
 
@@ -206,3 +219,80 @@ def test_trades_are_joined_with_the_quote_before_them(asked: Any) -> None:
     assert len(joined) == len(expected) > 100
     for name in ("ts_event", "price", "size", "sequence", "bid_price", "ask_price", "bid_size", "ask_size", "ts_quote"):
         assert joined[name].to_list() == expected[name].to_list(), name
+
+
+def test_questions_see_the_rows_that_ticks_sees(questdb: QuestDBServer, tmp_path: Any) -> None:
+    catalog = catalog_of(tmp_path, "SEEN.SIM", 900, gap_ns=HOUR_NS // 20)
+    server = questdb.client()
+    server.load(catalog)
+    questions = {
+        "frame": lambda **given: server.frame("trades", "SEEN.SIM", **given),
+        "ohlcv": lambda **given: server.ohlcv("SEEN.SIM", every="1h", **given),
+        "asof": lambda **given: server.asof("SEEN.SIM", **given),
+        "latest": lambda: server.latest("SEEN.SIM", schema="trades"),
+        "latest of all": lambda: server.latest(schema="trades").filter(symbol="SEEN.SIM"),
+    }
+    before = {name: question() for name, question in questions.items()}
+    assert (
+        before["frame"]["sequence"].to_list() == read(catalog.ticks("SEEN.SIM", level="L1").feeds[1], None)["sequence"].tolist()
+    )
+
+    # Rows of a day that nobody loaded are not seen, as ticks does not see them.
+    more = make("trades", 50, 3, start_ns=MONDAY_NS + 9 * DAY_NS)
+    more["sequence"] = np.arange(50)
+    with server.server.open() as transport:
+        transport.send(transport.encode("trades", to_server("trades", more, "SEEN.SIM")))
+        until_rows(transport, "SEEN.SIM", 950)
+        for name, question in questions.items():
+            assert question().equals(before[name]), name
+        assert server.frame("trades", "SEEN.SIM", "2026-01-14").is_empty()
+        assert server.frame("trades", "SEEN.SIM", "2026-01-14", columns=["symbol", "price"]).columns == ["symbol", "price"]
+
+        # A day of which a load was broken off is refused where it is asked about.
+        record = next(day for day in read_days(transport, "SEEN.SIM") if day.schema == "trades")
+        begun = replace(record, day_ns=MONDAY_NS + 9 * DAY_NS, rows=50, state=LOADING)
+        write_day(transport, begun)
+        until(lambda: begun in read_days(transport, "SEEN.SIM"))
+        for name, question in questions.items():
+            with pytest.raises(CatalogError, match="not loaded in full"):
+                question()
+            if not name.startswith("latest"):
+                assert not question(end="2026-01-08").is_empty(), name
+        write_day(transport, replace(begun, state=LOADED))
+        until(lambda: begun not in read_days(transport, "SEEN.SIM"))
+        for name, question in questions.items():
+            assert not question().equals(before[name]), name
+
+        # Rows that somebody added to a loaded day, or of it the last.
+        extra = {column: array[-1:] + (1 if column in ("ts_event", "sequence") else 0) for column, array in more.items()}
+        transport.send(transport.encode("trades", to_server("trades", extra, "SEEN.SIM")))
+        until_rows(transport, "SEEN.SIM", 951)
+    for question in questions.values():
+        with pytest.raises(CorruptData, match="load the day again"):
+            question()
+
+
+def test_a_join_finds_the_quote_of_a_day_before(questdb: QuestDBServer, tmp_path: Any) -> None:
+    catalog = Catalog(tmp_path, disk=QuickDisk())
+    instrument = Instrument("GAP.SIM", "0.01", 1)
+    catalog.write("quotes", "GAP.SIM", make("quotes", 300, start_ns=MONDAY_NS, gap_ns=HOUR_NS // 20), instrument)
+    catalog.write("trades", "GAP.SIM", make("trades", 20, start_ns=MONDAY_NS + 5 * DAY_NS), instrument)
+    server = questdb.client()
+    server.load(catalog)
+    joined = server.asof("GAP.SIM", "2026-01-10")
+    last = server.frame("quotes", "GAP.SIM").tail(1)
+    assert joined.height == 20
+    assert joined["ts_quote"].unique().to_list() == last["ts_event"].to_list()
+    with pytest.raises(UnknownSymbol, match=r"no mbo of GAP\.SIM, only quotes, trades"):
+        server.frame("mbo", "GAP.SIM")
+
+
+def until(is_so: Any) -> None:
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def until_rows(transport: Any, symbol: str, rows: int) -> None:
+    until(lambda: transport.ask("select count() from trades where symbol = %s", (symbol,)) == [(rows,)])

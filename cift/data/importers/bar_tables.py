@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cift.data.column_names import ours_to_theirs
 from cift.data.columns import Array
 from cift.data.times import DAY_NS, iso
 from cift.domain.bar_spec import BarSpec
@@ -52,12 +53,14 @@ def bar_columns(header: Sequence[str], columns: Mapping[str, str]) -> dict[str, 
         UnknownName: `columns` names what is not there.
     """
     known = ("ts_open", *NAMES)
-    for ours, theirs in columns.items():
+    read = ours_to_theirs(columns, known, header)
+    given = dict(columns) if read is None else read
+    for ours, theirs in given.items():
         if ours not in known:
             raise UnknownName(f"columns= names {ours!r}; bars have {', '.join(known)}")
         if theirs not in header:
             raise UnknownName(f"columns= says {ours!r} is {theirs!r}, which is not among {', '.join(header)}")
-    found = dict(columns)
+    found = dict(given)
     lowered: dict[str, str] = {}
     for name in header:
         lowered.setdefault(name.strip().lower().replace(" ", "_"), name)
@@ -87,7 +90,6 @@ class Stamps:
         stamp: "open" or "close", which end of a bar its stamp is.
         zone: whose midnight begins a date that names no zone.
         calendar: the instrument's; a bar of "1d" is a session of an exchange.
-        known: whether the format itself says which end it is, so that nothing is assumed.
 
     Raises:
         InvalidParameter: a spec or stamp that is none.
@@ -97,7 +99,6 @@ class Stamps:
     stamp: str = "open"
     zone: str = "UTC"
     calendar: str = ALWAYS_OPEN
-    known: bool = False
 
     def __post_init__(self) -> None:
         if self.stamp not in ("open", "close"):
@@ -109,11 +110,9 @@ class Stamps:
 
     @property
     def note(self) -> str:
-        """What was assumed, for the report; empty where nothing was."""
+        """What was assumed, for the report."""
         if self._by_session:
             return f"each bar is that of the session of its date, by the calendar {self.calendar}"
-        if self.known:
-            return ""
         if self.stamp == "open":
             return "each stamp is taken as the beginning of its bar; where it is the end, pass stamp='close', or all is one bar late"
         return "each stamp is taken as the end of its bar, as stamp='close' says"

@@ -248,7 +248,9 @@ class _Replay:
         self.tally = Tally(self.source)
         self.bad_rows = BadRows(self.tally, self.policies)
         self._tick = Fraction(self.instrument.tick_size) * PRICE_UNITS_PER_DOLLAR
-        self._increment = Fraction(self.instrument.increment) * PRICE_UNITS_PER_DOLLAR
+        self._increment: Fraction | None = Fraction(self.instrument.increment) * PRICE_UNITS_PER_DOLLAR
+        if not self.instrument.price_steps.is_even:
+            self._increment = None
         self._lot = Fraction(self.instrument.lot_size)
 
     def batches(self, numbered: Iterator[tuple[int, str]]) -> Iterator[RawColumns]:
@@ -386,7 +388,11 @@ class _Replay:
         flags = LAST
         if message.price % self._tick:
             flags |= OFF_GRID
-        if message.price % self._increment:
+        increment = self._increment
+        if increment is None:
+            step = self.instrument.increment_at(Decimal(message.price) / PRICE_UNITS_PER_DOLLAR, message.ts_event)
+            increment = Fraction(step) * PRICE_UNITS_PER_DOLLAR
+        if message.price % increment:
             self.tally.counts["off_increment_prints"] += 1
         side = NO_SIDE if message.kind == CROSS else OTHER_SIDE[message.side]
         self._emit(message, TRADE, side, 0, message.size, flags)

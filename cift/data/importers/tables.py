@@ -31,7 +31,7 @@ from cift.data.frames import conform, find_columns, infer_step, raw_columns
 from cift.data.importers.bar_tables import Stamps, bar_columns
 from cift.data.importers.stored_bars import Among
 from cift.data.importers.table_files import CsvFile, ParquetFile
-from cift.data.importers.table_times import WHOLE, Times
+from cift.data.importers.table_times import INT64_MAX, NS_PER_UNIT, WHOLE, Times
 from cift.data.report import ImportReport, Tally
 from cift.data.times import Session, session_intervals
 from cift.domain.bar_spec import BarSpec
@@ -44,7 +44,10 @@ from cift.errors import CiftError, DataError, InvalidParameter, NoData, UnknownN
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
 
-__all__ = ["CsvFile", "ParquetFile", "Source", "Times", "import_csv", "import_parquet", "run"]
+__all__ = [
+    "INT64_MAX", "NS_PER_UNIT", "CsvFile", "ParquetFile", "Source", "Times", "Where", "import_csv", "import_parquet", "run",
+]  # fmt: skip
+
 
 Where = Mapping[str, str | Collection[str]]
 """Column of the file -> the text, or texts, that its rows must have there."""
@@ -84,7 +87,8 @@ def import_csv(
         stamp: of bars with one time, which end of a bar it is: "open" or "close". "open" is the safe reading: where it is wrong, a
             bar is known one bar late, never early; the report says which was used. A bar of "1d" of an instrument with an
             exchange's calendar is the session of its date.
-        columns: the file's name of a column, by our name: `{"bid_price": "BID"}`. Columns that are called as ours are found.
+        columns: our name of a column -> the file's, `{"bid_price": "BID"}`, or the other way round. Columns that are called as
+            ours are found.
         time_unit: of numbers: "ns", "us", "ms" or "s".
         timezone: of times that name no zone.
         date: the day, where times are counted from its midnight.
@@ -182,7 +186,6 @@ class Source:
         size_unit: what one of its sizes stands for (round lots: 100).
         skip: letters of a column of the file, any of which leaves a row out.
         bars: of bars, how they are stamped.
-        words: by our column, what its texts stand for where they are none of ours: `{"aggressor": {"true": "sell"}}`.
     """
 
     table: CsvFile | ParquetFile
@@ -195,7 +198,6 @@ class Source:
     size_unit: int = 1
     skip: tuple[str, str] | None = None
     bars: Stamps | None = None
-    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -221,7 +223,7 @@ class Source:
                 raise UnknownName(f"where= names {name!r}; {self.name} has {', '.join(header)}")
         if self._symbol in self._where:
             self._symbol = None
-        if "trade_id" in self.found and not WHOLE.fullmatch(self.table.value(self.found["trade_id"]) or "x"):
+        if "trade_id" in self.found and not WHOLE.fullmatch(self.table.value(self.found["trade_id"]) or "0"):
             del self.found["trade_id"]
             self.notes.append("ids of trades are left out: they are no whole numbers")
         if self.session is not None:
@@ -307,11 +309,6 @@ class Source:
             name: self.times.read(table[theirs]) if name in TIME_COLUMNS else table[theirs]
             for name, theirs in self.found.items()
         }
-        for name, meanings in self.words.items():
-            text = pc.utf8_lower(pc.utf8_trim_whitespace(ours[name].cast(pa.string())))
-            for theirs, word in meanings.items():
-                text = pc.if_else(pc.equal(text, theirs), word, text)
-            ours[name] = text
         if self.bars is not None and "ts_open" not in ours:
             ours["ts_open"], ours["ts_event"] = self.bars.both(ours["ts_event"])
         if self._stated_size is not None:
@@ -389,7 +386,7 @@ def run(
     if source.bars is not None:
         known = catalog.instruments().get(symbol)
         source.bars.calendar = known.calendar if known is not None and calendar == ALWAYS_OPEN else calendar
-        if "ts_open" not in source.found and source.bars.note:
+        if "ts_open" not in source.found:
             source.notes.insert(0, source.bars.note)
     instrument = _steps(catalog, source, symbol, tick_size, lot_size, calendar)
     tally = Tally(source.name)

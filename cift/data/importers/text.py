@@ -62,6 +62,20 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
         DataError: the file is not there, a line is not ASCII text or longer than 1 MiB; the message names file and row.
         CorruptData: the compressed data is damaged.
     """
+    for row, line, _ in byte_lines(path):
+        try:
+            yield row, line.decode("ascii")
+        except UnicodeDecodeError:
+            raise DataError(f"{path.name}, row {row}: {line[:60]!r} is not text; is this the right file?") from None
+
+
+def byte_lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
+    """Each line of a file as bytes: its number, counted from 1, the line without its end, and whether it had one.
+
+    Raises:
+        DataError: the file is not there, or a line is longer than 1 MiB; the message names file and row.
+        CorruptData: the compressed data is damaged.
+    """
     row = 0
     try:
         with open_bytes(path) as stream:
@@ -71,20 +85,13 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
                 rest = pieces.pop()
                 for piece in pieces:
                     row += 1
-                    yield row, _text(piece, path, row)
+                    yield row, piece.rstrip(b"\r"), True
                 if len(rest) > LINE_BYTES_MAX:
                     raise DataError(f"{path.name}, row {row + 1}: a line of more than {LINE_BYTES_MAX} bytes")
             if rest:
                 row += 1
-                yield row, _text(rest, path, row)
+                yield row, rest.rstrip(b"\r"), False
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except UNREADABLE as error:
         raise CorruptData(f"{path.name} cannot be read after row {row}: {error}") from None
-
-
-def _text(line: bytes, path: Path, row: int) -> str:
-    try:
-        return line.rstrip(b"\r").decode("ascii")
-    except UnicodeDecodeError:
-        raise DataError(f"{path.name}, row {row}: {line[:60]!r} is not text; is this the right file?") from None

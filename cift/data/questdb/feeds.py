@@ -6,7 +6,7 @@ rows of one time are never parted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -17,21 +17,24 @@ import numpy as np
 from cift.data.columns import Array, RawColumns, chunks, cut, length, stored_columns
 from cift.data.frames import by_day, check_chunk_rows, conform, raw_columns
 from cift.data.hashing import ContentHash, selection_hash
-from cift.data.questdb.tables import DayRecord, from_server
-from cift.data.questdb.texts import KnownSymbol, is_one_of, literal
+from cift.data.questdb.tables import DayRecord, from_server, not_those
+from cift.data.questdb.texts import KnownSymbol, literal, of_kind
 from cift.data.questdb.transport import Address, OpenTransport, Transport
-from cift.data.reading import Interval, prefetch
+from cift.data.reading import Interval, in_lanes, prefetch
 from cift.data.report import Tally
 from cift.data.screen import Screen
 from cift.data.times import DAY_NS
 from cift.domain.chunk import Chunk, SchemaName
 from cift.domain.instrument import Instrument
-from cift.errors import CorruptData, NoData
+from cift.errors import NoData
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SLICE_ROWS = 262_144
+SLICE_ROWS = 131_072
+"""Rows of a slice of a feed, of which about seven are in memory: waiting at both ends, in the lanes, and with the consumer."""
+LANES = 2
+"""Slices that are asked for at a time: a result is the work of one thread of the server, which is two thirds of the wait."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,46 @@ class Server:
     def open(self) -> Transport:
         """The way to speak to it; to be used in a `with` block."""
         return OpenTransport(self.address, self.timeout_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of a day's selected time that is asked for at once, and whether it begins and ends what is selected there."""
+
+    day: DayRecord
+    start_ns: int
+    stop_ns: int
+    is_first: bool
+    is_last: bool
+
+
+def slices(
+    transport: Transport, known: KnownSymbol, days: Sequence[DayRecord], intervals: Sequence[Interval], columns: str, rows: int
+) -> Iterator[tuple[Slice, pa.Table]]:
+    """Columns of some days' rows within the intervals, about `rows` at a time in the order of time; up to three parts are held."""
+
+    def here(piece: Slice) -> str:
+        condition = f"{of_kind(known, piece.day.spec)} and ts_event >= {literal(piece.start_ns)}"
+        return f'from "{piece.day.schema}" where {condition} and ts_event < {literal(piece.stop_ns)}'
+
+    def cut_up() -> Iterator[Slice]:
+        for day in days:
+            for start_ns, end_ns in intervals:
+                whole = Slice(day, max(start_ns, day.first_ns), min(end_ns, day.last_ns + 1), is_first=True, is_last=True)
+                if whole.start_ns >= whole.stop_ns:
+                    continue
+                if day.rows <= rows:
+                    yield whole
+                    continue
+                every = f"sequence % {literal(rows)} = 0"
+                stops = _int64(transport.export(f"select ts_event {here(whole)} and {every}").column(0))
+                for start, stop in _cuts(stops, whole.start_ns, whole.stop_ns):
+                    yield Slice(day, start, stop, is_first=start == whole.start_ns, is_last=stop == whole.stop_ns)
+
+    def ask(piece: Slice) -> tuple[Slice, pa.Table]:
+        return piece, transport.export(f"select {columns} {here(piece)}")
+
+    return in_lanes(ask, cut_up(), LANES)
 
 
 class _Hashed:
@@ -105,40 +148,28 @@ class LoadedFeed(_Hashed):
         names = [name for name in stored_columns(self.schema) if every_column or name != "venue_seq"]
         columns = ", ".join(f'"{name}"' for name in names)
         with self.server.open() as transport:
-            for day in self.days:
-                for start_ns, end_ns in self.intervals:
-                    begin, end = max(start_ns, day.first_ns), min(end_ns, day.last_ns + 1)
-                    if begin < end:
-                        yield from self._day(transport, day, columns, begin, end)
-
-    def _day(self, transport: Transport, day: DayRecord, columns: str, begin: int, end: int) -> Iterator[RawColumns]:
-        here = f'from "{self.schema}" where {is_one_of("symbol", [self.known])} and ts_event >= '
-        stops = transport.export(
-            f"select ts_event {here}{literal(begin)} and ts_event < {literal(end)} and sequence % {literal(SLICE_ROWS)} = 0"
-        )
-        expected = 0 if begin == day.first_ns else None
-        for start_ns, stop_ns in _slices(_int64(stops.column(0)), begin, end):
-            table = transport.export(f"select {columns} {here}{literal(start_ns)} and ts_event < {literal(stop_ns)}")
-            piece = _in_order(from_server(self.schema, table))
-            if length(piece):
-                expected = self._check(day, piece, expected)
-                yield piece
-        if end == day.last_ns + 1 and expected != day.rows and (expected is not None or begin == day.first_ns):
-            raise self._missing(day, f"{day.rows:,} were loaded, {expected or 0:,} are there")
+            expected: int | None = None
+            for piece, table in slices(transport, self.known, self.days, self.intervals, columns, SLICE_ROWS):
+                day = piece.day
+                if piece.is_first:
+                    expected = 0 if piece.start_ns == day.first_ns else None
+                rows = _in_order(from_server(self.schema, table))
+                if length(rows):
+                    expected = self._check(day, rows, expected)
+                    yield rows
+                if piece.is_last and piece.stop_ns == day.last_ns + 1 and expected is not None and expected != day.rows:
+                    raise not_those(day, f"{day.rows:,} were loaded, {expected:,} are there")
 
     def _check(self, day: DayRecord, piece: RawColumns, expected: int | None) -> int:
         sequence, ts_event = piece["sequence"], piece["ts_event"]
         if expected is not None and sequence[0] != expected:
-            raise self._missing(day, f"after sequence {expected - 1} comes {sequence[0]}")
+            raise not_those(day, f"after sequence {expected - 1} comes {sequence[0]}")
         wrong = np.flatnonzero(np.diff(sequence) != 1)
         if len(wrong):
-            raise self._missing(day, f"after sequence {sequence[wrong[0]]} comes {sequence[wrong[0] + 1]}")
+            raise not_those(day, f"after sequence {sequence[wrong[0]]} comes {sequence[wrong[0] + 1]}")
         if (np.diff(ts_event) < 0).any():
-            raise self._missing(day, "rows are not in the order of their time")
+            raise not_those(day, "rows are not in the order of their time")
         return int(sequence[-1]) + 1
-
-    def _missing(self, day: DayRecord, what: str) -> CorruptData:
-        return CorruptData(f"{self.server.address}: rows of {day} are not those that were loaded: {what}; load the day again")
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +183,7 @@ class TableFeed(_Hashed):
         columns: our column -> the table's.
         where: the condition that selects the symbol, or "true".
         span: first time, and the one after the last.
+        told: table, columns and instrument as plain values, from which a saved run finds the table again.
     """
 
     server: Server
@@ -165,7 +197,13 @@ class TableFeed(_Hashed):
     where: str
     span: Interval
     intervals: tuple[Interval, ...]
+    told: Mapping[str, Any]
     policies: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """The server, without name and password: where a saved run is read from again."""
+        return str(self.server.address)
 
     def _rows(self, *, every_column: bool) -> Iterator[RawColumns]:  # noqa: ARG002
         # What stands before the first interval on its day is read too: it decides the numbers of the rows.
@@ -203,8 +241,11 @@ class TableFeed(_Hashed):
         rows = f"select {self.time} at, row_number() over () nth {since}{literal(first)} and {self.time} < {literal(last)}"
         stops = transport.export(f"select at from ({rows}) where nth % {literal(SLICE_ROWS)} = 0")
         listed = ", ".join(f'{theirs} as "{ours}"' for ours, theirs in self.columns.items())
-        for start, stop in _slices(_int64(stops.column(0)), first, last):
-            table = transport.export(f"select {listed} {since}{literal(start)} and {self.time} < {literal(stop)}")
+        queries = (
+            f"select {listed} {since}{literal(start)} and {self.time} < {literal(stop)}"
+            for start, stop in _cuts(_int64(stops.column(0)), first, last)
+        )
+        for table in in_lanes(transport.export, queries, LANES):
             if table.num_rows:
                 yield table
 
@@ -221,7 +262,7 @@ def _int64(column: Any) -> Array:
     return np.frombuffer(array.buffers()[1], dtype=np.int64, count=len(array), offset=array.offset * 8)
 
 
-def _slices(stops: Array, begin: int, end: int) -> Iterator[Interval]:
+def _cuts(stops: Array, begin: int, end: int) -> Iterator[Interval]:
     """The time from `begin` to `end`, cut at the stops."""
     cuts = [begin, *(int(stop) for stop in np.unique(stops) if begin < stop < end), end]
     return pairwise(cuts)

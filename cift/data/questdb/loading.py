@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,6 @@ from cift.data.hashing import ContentHash
 from cift.data.questdb.tables import (
     LOADED,
     DayRecord,
-    column_types,
     held_rows,
     make_tables,
     read_days,
@@ -32,7 +32,7 @@ from cift.data.questdb.tables import (
     write_instrument,
 )
 from cift.data.questdb.transport import Transport
-from cift.data.reading import PartitionReader, prefetch
+from cift.data.reading import PartitionReader, in_lanes, prefetch
 from cift.data.times import DAY_NS, TimeLike, time_ns
 from cift.data.view import Ticks
 from cift.domain.instrument import Instrument
@@ -43,9 +43,15 @@ if TYPE_CHECKING:
     pass
 
 Way = Literal["ilp", "parquet"]
-BATCH_ROWS = {"ilp": 131_072, "parquet": 262_144}
-_WORDS = ["symbol", *WORD_CODES]
-LOOK_EVERY_S = 0.02
+BATCH_ROWS = {"ilp": 262_144, "parquet": 524_288}
+"""Rows of a transaction. Larger ones cost the server less, above all where a day holds other symbols, into which it merges each of
+them; the client of the line protocol holds at most 100 MiB.
+"""
+LANES = 2
+"""Batches that are under way at a time. The server takes one by one thread, so a single lane leaves the other cores idle."""
+_WORDS = ["symbol", "spec", *WORD_CODES]
+LOOK_EVERY_S = (0.002, 0.05)
+"""Seconds between two looks at what the server shows: at first, and at most."""
 RETRY_EVERY_S = 0.25
 
 
@@ -103,20 +109,21 @@ def load(
     instruments, days = _days_of(source, symbols, start, end)
     make_tables(transport)
     _write_instruments(transport, instruments)
-    known = {(day.symbol, day.schema, day.day_ns): day for symbol in instruments for day in read_days(transport, symbol)}
+    known = {(day.symbol, day.dataset, day.day_ns): day for symbol in instruments for day in read_days(transport, symbol)}
     folder = _import_folder(transport) if by in (None, "parquet") else None
     if by == "parquet" and folder is None:
         raise ServerError("by='parquet' needs the server's import folder on this machine; load with by='ilp'")
-    lane = _Lane(transport, folder, patience_s)
+    sender = _Sender(transport, folder, patience_s)
     sent = there = 0
     for day in days:
         record = day.record
-        before = known.get((record.symbol, record.schema, record.day_ns))
+        before = known.get((record.symbol, record.dataset, record.day_ns))
         if _is_there(transport, record, before) and not resend:
             there += 1
             continue
-        lane.send_day(day)
+        sender.send_day(day)
         sent += record.rows
+    sender.finish()
     rows = sum(day.record.rows for day in days)
     elapsed_s = time.perf_counter() - started
     return LoadReport(server, "ilp" if folder is None else "parquet", rows, sent, len(days), there, elapsed_s)
@@ -146,7 +153,7 @@ def _write_instruments(transport: Transport, instruments: dict[str, Instrument])
         before = known.get(symbol)
         if before == instrument:
             continue
-        if before is not None and read_days(transport, symbol):
+        if before is not None and not before.has_steps_of(instrument) and read_days(transport, symbol):
             raise CatalogError(
                 f"{symbol} is on the server as {before}, which holds for the instrument's life; not as {instrument}"
             )
@@ -156,39 +163,51 @@ def _write_instruments(transport: Transport, instruments: dict[str, Instrument])
 
 def _until(is_so: Callable[[], bool], what: str, patience_s: float) -> None:
     """Waits for what was written to be seen."""
-    deadline = time.monotonic() + patience_s
+    deadline, pauses = time.monotonic() + patience_s, _pauses()
     while not is_so():
         if time.monotonic() > deadline:
             raise ServerDown(
                 f"{what} was sent, and the server does not show it after {patience_s:g} s; look at its log, load again"
             )
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(next(pauses))
 
 
-class _Lane:
+def _pauses() -> Iterator[float]:
+    """Seconds from one look to the next: most waits are of some milliseconds, few of seconds."""
+    pause_s, most_s = LOOK_EVERY_S
+    while True:
+        yield pause_s
+        pause_s = min(1.5 * pause_s, most_s)
+
+
+class _Sender:
     """Sends days: by the line protocol, or through the server's import folder where there is one."""
 
     def __init__(self, transport: Transport, folder: Path | None, patience_s: float) -> None:
         self._transport = transport
         self._folder = folder
         self._patience_s = patience_s
+        self._loaded: list[DayRecord] = []
 
     def send_day(self, day: Day) -> None:
         """Sends one day and waits until the server holds it."""
         record = day.record
         write_day(self._transport, record)
-        self._until_recorded(record)
+        # Seen before the first row is sent: who loads again after a crash then knows whose rows they are.
+        self._until_recorded({record})
         total = ContentHash(record.schema)
 
-        def prepared() -> Iterator[Any]:
+        def batches() -> Iterator[RawColumns]:
             for batch in _batches(day.batches(), BATCH_ROWS["ilp" if self._folder is None else "parquet"]):
                 total.update(batch)
-                rows = to_server(record.schema, batch, record.symbol)
-                yield rows if self._folder is not None else self._transport.encode(record.schema, rows)
+                yield batch
 
-        # The next batch is made ready while the server takes this one.
-        for rows in prefetch(prepared, ahead=1):
-            self._send(record, rows)
+        def send(batch: RawColumns) -> None:
+            self._send(record, to_server(record.schema, batch, record.symbol, record.spec))
+
+        # The next batches are read while the server takes these.
+        for _ in in_lanes(send, prefetch(batches, ahead=1), LANES):
+            pass
         if total.rows != record.rows or total.hexdigest() != record.content_hash:
             raise CorruptData(
                 f"the source's {record} changed while it was loaded; the day does not count as loaded, load it again"
@@ -196,23 +215,36 @@ class _Lane:
         self._until_held(record)
         loaded = replace(record, state=LOADED)
         write_day(self._transport, loaded)
-        self._until_recorded(loaded)
+        self._loaded.append(loaded)
 
-    def _until_recorded(self, record: DayRecord) -> None:
-        def is_recorded() -> bool:
-            return record in read_days(self._transport, record.symbol)
+    def finish(self) -> None:
+        """Waits until the server shows that the days are loaded."""
+        by_symbol: dict[str, set[DayRecord]] = {}
+        for record in self._loaded:
+            by_symbol.setdefault(record.symbol, set()).add(record)
+        for records in by_symbol.values():
+            self._until_recorded(records)
 
-        _until(is_recorded, f"the record of {record}", self._patience_s)
+    def _until_recorded(self, records: set[DayRecord]) -> None:
+        """Waits until the server shows the records of some days of one symbol."""
+        symbol = next(iter(records)).symbol
+
+        def are_recorded() -> bool:
+            return records.issubset(read_days(self._transport, symbol))
+
+        _until(are_recorded, f"the record of {symbol}'s days", self._patience_s)
 
     def _send(self, record: DayRecord, rows: Any) -> None:
-        """Sends a batch (encoded, or for the import folder an Arrow table) until it has arrived, for as long as patience lasts."""
+        """Sends a batch until it has arrived, for as long as patience lasts."""
         deadline = time.monotonic() + self._patience_s
+        encoded = None
         while True:
             try:
-                if self._folder is None:
-                    self._transport.send(rows)
-                else:
+                if self._folder is not None:
                     self._import(self._folder, record, rows)
+                else:
+                    encoded = self._transport.encode(record.schema, rows) if encoded is None else encoded
+                    self._transport.send(encoded)
             except ServerDown as error:
                 if time.monotonic() > deadline:
                     raise ServerDown(
@@ -227,7 +259,7 @@ class _Lane:
         import pyarrow.parquet as pq
 
         name = f"cift-{secrets.token_hex(8)}.parquet"
-        columns = ", ".join(f'"{column}"' for column in column_types(record.schema))
+        columns = ", ".join(f'"{column}"' for column in rows.column_names)
         try:
             pq.write_table(rows, folder / name, compression="none", use_dictionary=_WORDS, write_statistics=False)
             self._transport.ask(f"insert into \"{record.schema}\" ({columns}) select {columns} from read_parquet('{name}')")
@@ -236,7 +268,7 @@ class _Lane:
 
     def _until_held(self, record: DayRecord) -> None:
         """Waits until the server holds every row of the day, and no other."""
-        deadline, most = time.monotonic() + self._patience_s, -1
+        deadline, most, pauses = time.monotonic() + self._patience_s, -1, _pauses()
         while True:
             try:
                 held, first, last = held_rows(self._transport, record)
@@ -259,7 +291,7 @@ class _Lane:
                     f"{held:,} of {record.rows:,} rows of {record} can be read {self._patience_s:g} s after they were sent; the "
                     "day does not count as loaded, load it again"
                 )
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(next(pauses))
 
     def _refuse_suspended(self, table: str) -> None:
         rows = self._transport.ask("select errorMessage from wal_tables() where suspended = true and name = %s", (table,))
@@ -300,7 +332,9 @@ def _import_folder(transport: Transport) -> Path | None:
 
     name, number = f"cift-{secrets.token_hex(8)}.parquet", secrets.randbelow(2**62)
     try:
-        pq.write_table(pa.table({"number": pa.array([number], pa.int64())}), folder / name)
+        # From a buffer, as `pa.array` would import pandas, which takes a second.
+        one = pa.Array.from_buffers(pa.int64(), 1, [None, pa.py_buffer(number.to_bytes(8, sys.byteorder))])
+        pq.write_table(pa.Table.from_arrays([one], ["number"]), folder / name)
         return folder if transport.ask(f"select number from read_parquet('{name}')") == [(number,)] else None
     except ServerDown:
         raise
@@ -350,7 +384,14 @@ def _stored(reader: PartitionReader) -> Day:
     manifest = reader.manifest
     day_ns, _ = time_ns(manifest.date, "date")
     record = DayRecord(
-        manifest.symbol, manifest.schema, day_ns, manifest.rows, manifest.first_ns, manifest.last_ns, manifest.content_hash
+        manifest.symbol,
+        manifest.schema,
+        day_ns,
+        manifest.rows,
+        manifest.first_ns,
+        manifest.last_ns,
+        manifest.content_hash,
+        spec=getattr(manifest, "spec", None),
     )
     everything = ((manifest.first_ns, manifest.last_ns + 1),)
     return Day(record, lambda: reader.groups(everything, every_column=True))

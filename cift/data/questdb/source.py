@@ -16,15 +16,15 @@ from cift.data.catalog import (
 from cift.data.questdb import asking, tables_of_others
 from cift.data.questdb.feeds import LoadedFeed, Server
 from cift.data.questdb.loading import LoadReport, load
-from cift.data.questdb.tables import LOADED, DayRecord, has_tables, read_days, read_instruments
+from cift.data.questdb.tables import LOADED, DayRecord, has_tables, read_days, read_instruments, refuse_partial
 from cift.data.questdb.texts import known_symbol, literal, one_number, symbols_held
 from cift.data.questdb.transport import Address, Transport
 from cift.data.reading import Interval
-from cift.data.times import DAY_NS, Session, TimeLike, iso, time_range
+from cift.data.times import Session, TimeLike, iso, time_range
 from cift.data.view import Ticks, common_calendar
 from cift.domain.duration import Duration
 from cift.domain.instrument import Instrument
-from cift.errors import CatalogError, InvalidParameter, NoData, UnknownSymbol
+from cift.errors import InvalidParameter, NoData, UnknownSymbol
 
 if TYPE_CHECKING:
     import polars as pl
@@ -119,7 +119,7 @@ class QuestDB:
         time = pl.Datetime("ns", "UTC")
         return pl.DataFrame(
             {
-                "schema": pl.Series([day.schema for day in days], dtype=pl.String),
+                "schema": pl.Series([day.dataset for day in days], dtype=pl.String),
                 "symbol": pl.Series([day.symbol for day in days], dtype=pl.String),
                 "date": pl.Series([day.date for day in days], dtype=pl.String).str.to_date("%Y-%m-%d"),
                 "rows": pl.Series([day.rows for day in days], dtype=pl.Int64),
@@ -149,8 +149,8 @@ class QuestDB:
             symbols, start, end, level, session: as in `Catalog.ticks`.
             table: a table of the server that `load` did not make. Its rows pass the screen of `cift.data.screen` and are numbered
                 from 0 within each UTC day, in the order of its sequence if it has one, else as they stand.
-            columns: with `table`, the table's name of a column -> ours: `{"timestamp": "ts_event"}`. Columns of our names are
-                found without it.
+            columns: with `table`, the table's name of a column -> ours, `{"timestamp": "ts_event"}`, or the other way round; all in
+                one direction. Columns of our names are found without it.
             instrument: with `table`, the grid; None: the one that was loaded under that name, or the finest steps of the rows.
         Raises:
             UnknownSymbol: a symbol that the server does not hold; the message suggests the nearest.
@@ -188,7 +188,7 @@ class QuestDB:
         days = {name: read_days(transport, name) for name in names}
         level = choose_level({name: _levels(days[name]) for name in names}, level)
         held = {
-            (name, schema): [day for day in days[name] if day.schema == schema and _touches(day, start_ns, end_ns)]
+            (name, schema): [day for day in days[name] if day.schema == schema and day.touches(start_ns, end_ns)]
             for name in names
             for schema in LEVELS[level]
         }
@@ -204,7 +204,7 @@ class QuestDB:
                 group = held[name, schema]
                 if not any(self._has_rows(transport, day, wanted) for day in group):
                     continue
-                _refuse_partial(group)
+                refuse_partial(group)
                 intervals = feed_intervals(schema, wanted)
                 touched = tuple(day for day in group if any(_overlaps(day, interval) for interval in intervals))
                 found.append(LoadedFeed(self.server, known[name], schema, instruments[name], touched, intervals))
@@ -235,6 +235,7 @@ class QuestDB:
         end: TimeLike | None = None,
         *,
         columns: Sequence[str] | None = None,
+        spec: str | None = None,
     ) -> pl.DataFrame:
         """The stored records of a symbol as one frame, in the order of their time; all of it is in memory.
 
@@ -242,9 +243,10 @@ class QuestDB:
             schema: "mbo", "quotes" or "trades".
             symbol, start, end: as in `ticks`; a record of `mbo` is cut like the others.
             columns: some of the table's; None: all.
+            spec: of bars, what ends one: "1m".
         """
         with self.server.open() as transport:
-            return asking.frame(transport, schema, symbol, *time_range(start, end), columns)
+            return asking.frame(transport, schema, symbol, *time_range(start, end), columns, spec)
 
     def ohlcv(
         self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None, every: Duration = "1m"
@@ -283,18 +285,8 @@ def _levels(days: Sequence[DayRecord]) -> list[str]:
     return [level for level, parts in LEVELS.items() if any(day.schema in parts for day in days)]
 
 
-def _touches(day: DayRecord, start_ns: int | None, end_ns: int | None) -> bool:
-    return (start_ns is None or day.day_ns + DAY_NS > start_ns) and (end_ns is None or day.day_ns < end_ns)
-
-
 def _overlaps(day: DayRecord, interval: Interval) -> bool:
     return day.first_ns < interval[1] and day.last_ns >= interval[0]
-
-
-def _refuse_partial(days: Sequence[DayRecord]) -> None:
-    partial = [day for day in days if day.state != LOADED]
-    if partial:
-        raise CatalogError(f"{partial[0]} is not loaded in full: a load of it was broken off, or goes on; load the day again")
 
 
 def _no_data(symbol: str, held: Sequence[DayRecord], start_ns: int | None, end_ns: int | None, session: Session | None) -> str:

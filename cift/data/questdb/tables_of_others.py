@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cift.data.catalog import LEVELS, feed_intervals, single_session, wanted_intervals
+from cift.data.column_names import ours_to_theirs
 from cift.data.columns import stored_columns
 from cift.data.frames import OPTIONAL, TIME_NAMES, infer_step
 from cift.data.questdb.feeds import Server, TableFeed, no_rows
@@ -29,7 +30,7 @@ class Reader:
     """One table, its columns found.
 
     Args:
-        columns: the table's name -> ours.
+        columns: the table's name -> ours, or ours -> the table's.
     Raises:
         UnknownName: a table or a column that is not there.
         DataError: the table lacks a column, or is of no kind that the package knows.
@@ -44,6 +45,7 @@ class Reader:
         # An empty answer has names and types all the same.
         self._types = {field.name: field.type for field in transport.export(f"select * from {self.table} limit 0").schema}
         self.columns = self._found(columns)
+        self._told = {"table": table, "columns": {theirs.strip('"'): ours for ours, theirs in self.columns.items()}}
         self.schema = self._schema(table)
         ours = (*stored_columns(self.schema), "symbol")
         self.columns = {name: self.columns[name] for name in ours if name in self.columns}
@@ -59,8 +61,11 @@ class Reader:
 
     def _found(self, columns: Mapping[str, str]) -> dict[str, str]:
         known = {"symbol", *(name for schema in SCHEMAS for name in stored_columns(schema))}
-        found = {}
-        for theirs, ours in columns.items():
+        found: dict[str, str] = {}
+        read = ours_to_theirs(columns, known, self._types)
+        # Where it cannot be read: as the table's name -> ours, to say what is wrong with it.
+        by_theirs = columns if read is None else {theirs: ours for ours, theirs in read.items()}
+        for theirs, ours in by_theirs.items():
             if ours not in known:
                 raise UnknownName(f"columns= says {theirs!r} is {ours!r}, which is none of {', '.join(sorted(known))}")
             if ours in found:
@@ -125,6 +130,7 @@ class Reader:
                     selected[name],
                     spans[name],
                     feed_intervals(self.schema, wanted),
+                    {**self._told, "instrument": None if self._instrument is None else self._instrument.to_dict()},
                 )
             )
         return Ticks(tuple(feeds), names, start_ns, end_ns, stored, common_calendar(tuple(feeds)), tuple(notes))

@@ -54,6 +54,12 @@ def is_one_of(column: str, symbols: Sequence[KnownSymbol]) -> str:
     return f"{column} in ({', '.join(literal(symbol) for symbol in symbols)})"
 
 
+def of_kind(symbol: KnownSymbol, spec: str | None) -> str:
+    """The condition that a record is of a symbol, and of bars with a spec that the server told (None: it has none)."""
+    condition = is_one_of("symbol", [symbol])
+    return condition if spec is None else f"{condition} and {is_one_of('spec', [KnownSymbol(spec)])}"
+
+
 def identifier(name: str, known: Collection[str], what: str = "table") -> str:
     """A name of a table or column in double quotes.
 

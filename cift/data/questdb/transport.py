@@ -16,9 +16,11 @@ import contextlib
 import http.client
 import io
 import json
+import queue
 import re
 import socket
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -35,6 +37,9 @@ PG_USER, PG_PASSWORD, PG_DATABASE = "admin", "quest", "qdb"
 """What a server that was not told otherwise expects."""
 _BROKEN_LINE = ("SocketError", "CouldNotResolveAddr", "ServerFlushError", "ProtocolVersionError", "ConnectTimeout")
 """Names of the line protocol's errors after which nobody knows whether rows arrived."""
+TOO_MANY_REQUESTS = 429
+BUSY_S = (0.002, 0.1)
+"""Seconds after which a server that exports for others is asked again: at first, and at most."""
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 
 
@@ -84,7 +89,7 @@ class Address:
 
 
 class Transport(Protocol):
-    """A conversation with a server; used in a `with` block, by one thread.
+    """A conversation with a server; used in a `with` block. Its methods may be called by several threads at a time.
 
     Each method raises ServerDown where the server cannot be reached, breaks off or takes longer than its timeout, and
     ServerError where it refuses.
@@ -97,7 +102,7 @@ class Transport(Protocol):
         """The rows of a query without binds, as an Arrow table."""
 
     def encode(self, table: str, rows: Any) -> Any:
-        """Rows (an Arrow table with `symbol` and `ts_event`) of a table as `send` takes them; another thread may do it."""
+        """Rows (an Arrow table with `symbol` and `ts_event`) of a table as `send` takes them."""
 
     def send(self, encoded: Any) -> None:
         """Hands rows to a table, in one transaction.
@@ -118,18 +123,21 @@ class OpenTransport:
     def __init__(self, address: Address, timeout_s: float) -> None:
         self.address = address
         self.timeout_s = timeout_s
-        self._pg: Any = None
-        self._sender: Any = None
+        # Connections and senders that no thread uses.
+        self._idle_pg: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._idle_senders: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._encoder: Any = None
+        self._encoder_lock = threading.Lock()
 
     # ------------------------------------------------------------------ questions
 
     def ask(self, sql: str, binds: Sequence[str] = ()) -> list[tuple[Any, ...]]:
         """See `Transport.ask`."""
         psycopg = _imported("psycopg")
+        connection = _taken(self._idle_pg)
         try:
-            if self._pg is None:
-                self._pg = psycopg.connect(
+            if connection is None:
+                connection = psycopg.connect(
                     host=self.address.host.strip("[]"),
                     port=self.address.pg_port,
                     user=PG_USER if self.address.user is None else self.address.user,
@@ -139,25 +147,23 @@ class OpenTransport:
                     connect_timeout=max(2, round(self.timeout_s)),
                     prepare_threshold=None,
                 )
-            with _cut_off(self._pg.fileno(), self.timeout_s) as was_slow, self._pg.cursor() as cursor:
+            with _cut_off(connection.fileno(), self.timeout_s) as was_slow, connection.cursor() as cursor:
                 try:
                     cursor.execute(sql, tuple(binds) if binds else None)
-                    return cursor.fetchall() if cursor.description else []
+                    rows = cursor.fetchall() if cursor.description else []
                 except psycopg.OperationalError:
                     if was_slow():
                         raise self._slow() from None
                     raise
-        except psycopg.OperationalError as error:
-            self._close_pg()
-            raise self._down(error) from error
-        except psycopg.DatabaseError as error:
-            raise self._refused(str(error).partition("\n")[0]) from error
-
-    def _close_pg(self) -> None:
-        if self._pg is not None:
-            with contextlib.suppress(Exception):
-                self._pg.close()
-            self._pg = None
+        except BaseException as error:
+            _close(connection)
+            if isinstance(error, psycopg.OperationalError):
+                raise self._down(error) from error
+            if isinstance(error, psycopg.DatabaseError):
+                raise self._refused(str(error).partition("\n")[0]) from error
+            raise
+        self._idle_pg.put(connection)
+        return rows
 
     # ------------------------------------------------------------------ many rows
 
@@ -172,47 +178,61 @@ class OpenTransport:
         if self.address.user is not None:
             token = base64.b64encode(f"{self.address.user}:{self.address.password or ''}".encode()).decode()
             request.add_header("Authorization", f"Basic {token}")
+        body = self._body(request)
         try:
-            with _opener().open(request, timeout=self.timeout_s) as response:
-                body = response.read()
-        except urllib.error.HTTPError as error:
-            raise self._refused(_reason(error)) from None
-        except TimeoutError:
-            raise self._slow() from None
-        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-            if isinstance(getattr(error, "reason", None), TimeoutError):
-                raise self._slow() from None
-            raise self._down(error) from error
-        try:
-            # One thread: a feed asks in a thread of its own, ahead of the consumer.
-            return pq.read_table(io.BytesIO(body), use_threads=False)
+            # One thread: those who ask for many rows do so in several threads, ahead of the consumer.
+            return pq.ParquetFile(io.BytesIO(body)).read(use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise ServerDown(f"{self.address} broke off in the middle of its rows ({error}); ask again") from None
+
+    def _body(self, request: urllib.request.Request) -> bytes:
+        deadline, pause_s = time.monotonic() + self.timeout_s, BUSY_S[0]
+        while True:
+            try:
+                with _opener().open(request, timeout=self.timeout_s) as response:
+                    body: bytes = response.read()
+                    return body
+            except urllib.error.HTTPError as error:
+                # The server exports as many results at a time as it has cores, whoever asks: a queue, not a refusal.
+                if error.code != TOO_MANY_REQUESTS:
+                    raise self._refused(_reason(error)) from None
+                if time.monotonic() + pause_s > deadline:
+                    raise self._slow() from None
+            except TimeoutError:
+                raise self._slow() from None
+            except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+                if isinstance(getattr(error, "reason", None), TimeoutError):
+                    raise self._slow() from None
+                raise self._down(error) from error
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, BUSY_S[1])
 
     # ------------------------------------------------------------------ rows to be stored
 
     def encode(self, table: str, rows: Any) -> Any:
         """See `Transport.encode`."""
-        frame = rows.to_pandas()
-        words = [name for name in ("symbol", *WORD_CODES) if name in frame]
+        frame = rows.to_pandas(split_blocks=True)
+        words = [name for name in ("symbol", "spec", *WORD_CODES) if name in frame]
         with self._sending():
-            if self._encoder is None:  # one that never sends, but knows the version that the server speaks
-                self._encoder = self._established()
+            with self._encoder_lock:
+                if self._encoder is None:  # one that never sends, but knows the version that the server speaks
+                    self._encoder = self._established()
             buffer = self._encoder.new_buffer()
             buffer.dataframe(frame, table_name=table, symbols=words, at="ts_event")
         return buffer
 
     def send(self, encoded: Any) -> None:
         """See `Transport.send`."""
+        sender = _taken(self._idle_senders)
         try:
             with self._sending():
-                if self._sender is None:
-                    self._sender = self._established()
-                self._sender.flush(encoded, clear=False)
-        except ServerError:
-            sender, self._sender = self._sender, None
-            _closed(sender)
+                if sender is None:
+                    sender = self._established()
+                sender.flush(encoded, clear=False)
+        except BaseException:
+            _close_sender(sender)
             raise
+        self._idle_senders.put(sender)
 
     def _established(self) -> Any:
         sender = _imported("questdb").Sender.from_conf(self._conf())
@@ -240,11 +260,6 @@ class OpenTransport:
             conf += f"username={user};password={password};"
         return conf
 
-    def _close_senders(self) -> None:
-        for sender in (self._sender, self._encoder):
-            _closed(sender)
-        self._sender = self._encoder = None
-
     # ------------------------------------------------------------------ errors, and the end
 
     def _down(self, error: BaseException) -> ServerDown:
@@ -269,8 +284,12 @@ class OpenTransport:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._close_pg()
-        self._close_senders()
+        while (connection := _taken(self._idle_pg)) is not None:
+            _close(connection)
+        while (sender := _taken(self._idle_senders)) is not None:
+            _close_sender(sender)
+        _close_sender(self._encoder)
+        self._encoder = None
 
 
 def _imported(name: str) -> Any:
@@ -282,7 +301,21 @@ def _imported(name: str) -> Any:
         raise MissingExtra(f'QuestDB needs {name}: pip install "cift-markets[questdb]"') from None
 
 
-def _closed(sender: Any) -> None:
+def _taken(idle: queue.SimpleQueue[Any]) -> Any:
+    """One that is idle, None where there is none."""
+    try:
+        return idle.get_nowait()
+    except queue.Empty:
+        return None
+
+
+def _close(connection: Any) -> None:
+    if connection is not None:
+        with contextlib.suppress(Exception):
+            connection.close()
+
+
+def _close_sender(sender: Any) -> None:
     if sender is not None:
         with contextlib.suppress(Exception):
             sender.close(flush=False)

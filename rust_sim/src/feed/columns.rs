@@ -1,6 +1,7 @@
 //! From columns to rows: prices and sizes become integers, letters become words, and the two clocks run.
 
 use super::rows::{Action, MboRow, QuoteRow, TradeRow};
+use crate::grid::Grid;
 use crate::instrument::{Instrument, OffStep};
 use crate::types::{Lots, Nanos, OrderId, Side, Ticks};
 
@@ -141,11 +142,20 @@ pub(super) struct Conversion {
     last_ts: i64,
     last_arrival: i64,
     off_tick_prints: u64,
+    /// The grid of displayed prices.
+    pub(super) grid: Grid,
 }
 
 impl Conversion {
     pub(super) fn new(feed_ns: i64, clock_offset_ns: i64) -> Self {
-        Conversion { feed_ns, clock_offset_ns, last_ts: i64::MIN, last_arrival: i64::MIN, off_tick_prints: 0 }
+        Conversion {
+            feed_ns,
+            clock_offset_ns,
+            last_ts: i64::MIN,
+            last_arrival: i64::MIN,
+            off_tick_prints: 0,
+            grid: Grid::Even(1),
+        }
     }
 
     /// The stamp that no later row will be before.
@@ -203,7 +213,7 @@ impl Conversion {
             Err(off) => return Err(bad("price", RowProblem::Price(price, off))),
         };
         let is_displayed = matches!(action, Action::Add | Action::Modify);
-        if is_displayed && instrument.increment_ticks != 1 && price.0 % instrument.increment_ticks != 0 {
+        if is_displayed && !self.grid.takes(Nanos(columns.ts_event[i]), price.0) {
             return Err(bad("price", RowProblem::Price(columns.price[i], OffStep::Between(price.0))));
         }
         let qty = match instrument.lot.count(columns.size[i]) {
@@ -235,7 +245,8 @@ impl Conversion {
         };
         let (price, size) = (columns.price[i], columns.size[i]);
         let price = match instrument.tick.count(price) {
-            Ok(ticks) => Ticks(ticks),
+            Ok(ticks) if self.grid.takes(Nanos(columns.ts_event[i]), ticks) => Ticks(ticks),
+            Ok(ticks) => return Err(bad("price", RowProblem::Price(price, OffStep::Between(ticks)))),
             Err(off) => return Err(bad("price", RowProblem::Price(price, off))),
         };
         match instrument.lot.count(size) {
@@ -265,6 +276,10 @@ impl Conversion {
                 column: names.0,
                 problem: RowProblem::Price(price, off),
             })?;
+            if !self.grid.takes(Nanos(columns.ts_event[i]), ticks) {
+                let problem = RowProblem::Price(price, OffStep::Between(ticks));
+                return Err(BadRow { row, column: names.0, problem });
+            }
             match instrument.lot.count(size) {
                 Ok(lots) if lots > 0 => Ok((Ticks(ticks), Lots(lots))),
                 _ => Err(BadRow { row, column: names.1, problem: RowProblem::Size(size) }),
@@ -301,4 +316,55 @@ impl Conversion {
             _ => Err(BadRow { row, column: "size", problem: RowProblem::Size(columns.size[i]) }),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grid::Band;
+    use crate::instrument::Step;
+
+    const CENT: Instrument =
+        Instrument { tick: Step { num: 1, den: 100 }, lot: Step { num: 1, den: 1 }, unit: 1, currency: 0 };
+
+    fn on_a_table() -> Conversion {
+        let bands = [
+            Band { since_ns: 0, from: 0, step: 1 },
+            Band { since_ns: 0, from: 100, step: 5 },
+            Band { since_ns: 50, from: 0, step: 1 },
+        ];
+        Conversion { grid: Grid::banded(&bands).unwrap(), ..Conversion::new(0, 0) }
+    }
+
+    #[test]
+    fn displayed_prices_lie_on_the_band_of_their_price_and_time_and_prints_need_not() {
+        for (ts, price, is_on) in [(10, 0.99, true), (10, 1.05, true), (10, 1.04, false), (50, 1.04, true)] {
+            let quote = QuoteColumns {
+                ts_event: &[ts],
+                ts_recv: &[NO_TIME],
+                bid_price: &[0.01],
+                bid_size: &[1.0],
+                ask_price: &[price],
+                ask_size: &[1.0],
+            };
+            let told = on_a_table().quote_row(7, 0, &CENT, &quote);
+            let off = RowProblem::Price(price, OffStep::Between((price * 100.0).round() as i64));
+            assert_eq!(told.err(), (!is_on).then_some(BadRow { row: 7, column: "ask_price", problem: off }));
+            for (action, displayed) in [(b'A', true), (b'M', true), (b'C', false), (b'T', false)] {
+                let mbo = MboColumns {
+                    ts_event: &[ts],
+                    ts_recv: &[NO_TIME],
+                    action: &[action],
+                    side: b"B",
+                    price: &[price],
+                    size: &[1.0],
+                    order_id: &[1],
+                    flags: &[LAST],
+                };
+                assert_eq!(on_a_table().mbo_row(0, 0, &CENT, &mbo).is_ok(), is_on || !displayed, "{ts} {price}");
+            }
+        }
+    }
+
+    const LAST: u8 = super::super::rows::LAST;
 }

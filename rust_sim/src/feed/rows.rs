@@ -125,6 +125,16 @@ pub enum Row<'a> {
 }
 
 impl Row<'_> {
+    /// When it acts at the venue.
+    #[inline]
+    pub fn ts(&self) -> Nanos {
+        match self {
+            Row::Mbo(row) => row.ts,
+            Row::Quote(row) => row.ts,
+            Row::Trade(row) => row.ts,
+        }
+    }
+
     /// Whether a quote or a print lies in front of a rank on each side; one that shows no price of a side lies nowhere.
     #[inline]
     pub(crate) fn is_in_front_of(self, ranks: [i64; 2]) -> bool {

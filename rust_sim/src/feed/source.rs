@@ -2,6 +2,7 @@
 
 use super::columns::{BadRow, Conversion, LevelColumns, MboColumns, QuoteColumns, RowProblem, TradeColumns};
 use super::rows::{Flow, MboRow, QuoteRow, Row, RowSlice, Schema, TradeRow};
+use crate::grid::Grid;
 use crate::instrument::Instrument;
 use crate::types::Nanos;
 
@@ -90,6 +91,12 @@ impl Source {
         };
         let conversion = Conversion::new(feed_ns, clock_offset_ns);
         Source { instrument, schema, conversion, rows, base: 0, acted: 0, delivered: 0, looked: 0, ended: false }
+    }
+
+    /// The same with displayed prices on a grid.
+    pub fn on_grid(mut self, grid: Grid) -> Self {
+        self.conversion.grid = grid;
+        self
     }
 
     /// How many rows have been pushed since the start.

@@ -210,6 +210,8 @@ pub enum RejectReason {
     OwnerOutOfRange = 7,
     /// The total size at the price would overflow.
     LevelOverflow = 8,
+    /// The instrument has expired.
+    Expired = 9,
 }
 
 /// Why an order, or what was left of it, is gone without trading.
@@ -228,6 +230,8 @@ pub enum CancelReason {
     SelfTrade = 5,
     /// A modify left nothing open.
     ModifiedAway = 6,
+    /// The instrument has expired.
+    Expired = 7,
 }
 
 /// How an order came to trade.

@@ -26,9 +26,10 @@ type Column<'py, T> = PyReadonlyArray1<'py, T>;
 ///
 /// Raises:
 ///     InvalidParameter: where one of them is out of range.
+#[derive(Clone)]
 #[pyclass(module = "cift._sim", name = "BarBuilder")]
 pub(crate) struct BarBuilder {
-    builder: Builder,
+    pub(super) builder: Builder,
     tick: Step,
     lot: Step,
     rows: usize,
@@ -182,7 +183,7 @@ impl BarBuilder {
 }
 
 impl BarBuilder {
-    fn columns<'py>(&self, py: Python<'py>, bars: &[Bar]) -> PyResult<Bound<'py, PyDict>> {
+    pub(super) fn columns<'py>(&self, py: Python<'py>, bars: &[Bar]) -> PyResult<Bound<'py, PyDict>> {
         let BarBuilder { tick, lot, .. } = *self;
         let price = |price: Price| tick.value_past(price.ticks, price.past_nano);
         let columns = PyDict::new(py);
@@ -221,7 +222,7 @@ fn bad(py: Python<'_>, row: usize, column: &str, value: f64) -> PyErr {
     raise(py, "DataError", format!("row {row}, column '{column}': {value} cannot be counted in the instrument's steps"))
 }
 
-fn failed(py: Python<'_>, error: BarError) -> PyErr {
+pub(super) fn failed(py: Python<'_>, error: BarError) -> PyErr {
     let class = match error {
         BarError::TimeOrder(..) => "TimeOrder",
         BarError::TooLarge(_) => "MoneyError",

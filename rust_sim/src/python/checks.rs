@@ -87,13 +87,12 @@ pub(super) fn positive<T: Display + Default + PartialOrd>(py: Python<'_>, what: 
 
 /// That an instrument has steps to count in, and one of the run's currencies.
 pub(super) fn instrument(py: Python<'_>, symbol: &str, instrument: &Instrument, currencies: usize) -> PyResult<()> {
-    let Instrument { tick, lot, increment_ticks, unit, currency } = *instrument;
+    let Instrument { tick, lot, unit, currency } = *instrument;
     let steps = [
         ("numerator of the tick", tick.num),
         ("denominator of the tick", tick.den),
         ("numerator of the lot", lot.num),
         ("denominator of the lot", lot.den),
-        ("price increment in ticks", increment_ticks),
     ];
     for (what, number) in steps {
         positive(py, &format!("{what} of {symbol}"), number)?;

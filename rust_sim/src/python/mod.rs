@@ -1,5 +1,6 @@
 //! The Python face of the core: the only module that knows PyO3.
 
+mod bar_stream;
 mod bars;
 mod cell;
 mod checks;

@@ -6,6 +6,8 @@ use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use super::bar_stream::{BarStream, On};
+use super::bars::BarBuilder;
 use super::cell::{Cell, Line};
 use super::checks::{self, Number};
 use super::clock::Clock;
@@ -19,6 +21,7 @@ use crate::command::{Command, CommandKind};
 use crate::desk::Desk;
 use crate::feed::{BadRow, LevelColumns, MboColumns, QuoteColumns, RowProblem, Schema, Source, TradeColumns};
 use crate::fees::Fees;
+use crate::grid::{Band, Grid, Rules};
 use crate::instrument::{Instrument, OffStep, Step};
 use crate::journal::{self, Journal};
 use crate::kernel::{Halt, Kernel, KernelError, Mark, Progress, Strategy, Wake, Wants};
@@ -40,6 +43,11 @@ type Column<'py, T> = PyReadonlyArray1<'py, T>;
 /// An instrument of a run: symbol, tick as (num, den), lot as (num, den), price increment in ticks, money units of one
 /// tick times one lot, and the index of its currency.
 type InstrumentRow = (String, (i64, i64), (i64, i64), i64, i128, u16);
+
+/// What orders of an instrument must keep to, beside an even price increment: the number of the instrument; the bands of its
+/// price increment and of its size increment, each (since in ns, from, step), none where it is even; smallest and largest
+/// order in lots; least value in money units; activation and expiry in ns.
+type RulesRow = (Number, Vec<(i64, i64, i64)>, Vec<(i64, i64, i64)>, (i64, i64), i128, (i64, i64));
 
 enum Decider {
     Python(Box<PyStrategy>),
@@ -67,10 +75,12 @@ pub(crate) struct Run {
     kernel: Kernel<Vec<u8>>,
     simulation: Simulation,
     instruments: Vec<Instrument>,
+    rules: Vec<Rules>,
     shared: Arc<Shared>,
     decider: Decider,
     /// What indicators look at.
     clocks: Vec<Clock>,
+    streams: Vec<BarStream>,
     /// The fills that were taken and have no exit yet, by instrument.
     pairings: Vec<Pairing>,
     /// `on_stop` has run.
@@ -118,6 +128,41 @@ pub(super) fn slice<'a, T: numpy::Element>(py: Python<'_>, name: &str, column: &
     })
 }
 
+/// What orders of each instrument must keep to, from its even price increment and what was said beside.
+fn rules_of(
+    py: Python<'_>,
+    symbols: &[String],
+    increments: impl Iterator<Item = i64>,
+    rows: Vec<RulesRow>,
+) -> PyResult<Vec<Rules>> {
+    let mut rules = Vec::with_capacity(symbols.len());
+    for (symbol, increment) in symbols.iter().zip(increments) {
+        checks::positive(py, &format!("price increment in ticks of {symbol}"), increment)?;
+        rules.push(Rules { prices: Grid::Even(increment), ..Rules::NONE });
+    }
+    for (number, prices, sizes, quantities, min_value, times) in rows {
+        let at = checks::place(py, "instrument", number, symbols.len())?;
+        let grid = |bands: &[(i64, i64, i64)], otherwise: &Grid| {
+            if bands.is_empty() {
+                return Ok(otherwise.clone());
+            }
+            let bands: Vec<Band> = bands.iter().map(|&(since_ns, from, step)| Band { since_ns, from, step }).collect();
+            let wrong = |error| raise(py, "InvalidParameter", format!("the steps of {}: {error}", symbols[at]));
+            Grid::banded(&bands).map_err(wrong)
+        };
+        rules[at] = Rules {
+            prices: grid(&prices, &rules[at].prices)?,
+            sizes: grid(&sizes, &Grid::Even(1))?,
+            min_qty: Lots(quantities.0),
+            max_qty: Lots(quantities.1),
+            min_value,
+            activation: Nanos(times.0),
+            expiry: Nanos(times.1),
+        };
+    }
+    Ok(rules)
+}
+
 fn currency_money(amounts: Vec<i128>) -> Vec<Money> {
     amounts.into_iter().map(Money).collect()
 }
@@ -127,12 +172,14 @@ impl Run {
     /// Sets up a run. `sources` are (instrument, schema code, clock offset in ns); `latency` is (feed, entry,
     /// response) in ns; `fees` is (maker rate, taker rate) in 1e-12 of value and (per lot, per fill) in money units;
     /// `cash` is one amount in money units for each currency. The strategy is told of nothing that arrives before
-    /// `start_ns`; rows before it build the market that it finds.
+    /// `start_ns`; rows before it build the market that it finds. `rules` says of some instruments what orders must keep to:
+    /// (instrument, bands of the price increment, bands of the size increment, (smallest, largest) order in lots, least value
+    /// in money units, (activation, expiry) in ns), each band (since in ns, from, step).
     ///
     /// Raises:
     ///     InvalidParameter: a number that names nothing, a step or period that is not above 0, a latency below 0.
     #[new]
-    #[pyo3(signature = (*, instruments, sources, latency, fees, cash, refill_next_event, equity_every_ns, start_ns=None, header))]
+    #[pyo3(signature = (*, instruments, sources, latency, fees, cash, refill_next_event, equity_every_ns, start_ns=None, rules=None, header))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
@@ -144,18 +191,19 @@ impl Run {
         refill_next_event: bool,
         equity_every_ns: i64,
         start_ns: Option<i64>,
+        rules: Option<Vec<RulesRow>>,
         header: &str,
     ) -> PyResult<Self> {
         checks::at_most_short(py, "instruments", instruments.len())?;
         checks::at_most_short(py, "sources", sources.len())?;
         checks::positive(py, "equity_every_ns", equity_every_ns)?;
         let symbols: Vec<String> = instruments.iter().map(|row| row.0.clone()).collect();
+        let rules = rules_of(py, &symbols, instruments.iter().map(|row| row.3), rules.unwrap_or_default())?;
         let instruments: Vec<Instrument> = instruments
             .into_iter()
-            .map(|(_, tick, lot, increment_ticks, unit, currency)| Instrument {
+            .map(|(_, tick, lot, _, unit, currency)| Instrument {
                 tick: Step { num: tick.0, den: tick.1 },
                 lot: Step { num: lot.0, den: lot.1 },
-                increment_ticks,
                 unit,
                 currency,
             })
@@ -167,17 +215,19 @@ impl Run {
         checks::latency(py, latency)?;
         let source = |(instrument, code, offset)| {
             let instrument = checks::short_place(py, "instrument", instrument, instruments.len())?;
-            Ok(Source::new(instrument, checks::schema(py, code)?, latency.feed_ns, offset))
+            let source = Source::new(instrument, checks::schema(py, code)?, latency.feed_ns, offset);
+            Ok(source.on_grid(rules[instrument as usize].prices.clone()))
         };
         let sources: Vec<Source> = sources.into_iter().map(source).collect::<PyResult<_>>()?;
         let is_deep = |at: usize| sources.iter().any(|it| it.instrument as usize == at && it.schema.is_deep());
         let market = |at| if is_deep(at) { Market::deep() } else { Market::default() };
         let markets: Vec<Market> = (0..instruments.len()).map(market).collect();
         let refill = if refill_next_event { Refill::NextEvent } else { Refill::Never };
-        let venues = vec![SimVenue::new(refill); instruments.len()];
+        let venues = rules.iter().map(|rules| SimVenue::new(refill).expiring(rules.expiry)).collect();
         let count = sources.len();
         let mut simulation = Simulation::new(sources, venues, &markets, latency);
-        let desk = Desk::new(instruments.clone(), markets, currency_money(cash));
+        let mut desk = Desk::new(instruments.clone(), markets, currency_money(cash));
+        desk.rules.clone_from(&rules);
         let fees = Fees { maker_rate: fees.0, taker_rate: fees.1, per_lot: Money(fees.2), per_fill: Money(fees.3) };
         let journal = Journal::new(Vec::new(), count, header);
         let mut kernel = Kernel::new(desk, journal, fees, count, equity_every_ns);
@@ -192,9 +242,11 @@ impl Run {
             simulation,
             pairings: vec![Pairing::default(); instruments.len()],
             instruments,
+            rules,
             shared,
             decider: Decider::Nobody,
             clocks: Vec::new(),
+            streams: Vec::new(),
             stopped: false,
             finished: false,
             open_at_end: Vec::new(),
@@ -204,7 +256,7 @@ impl Run {
     /// Makes the handle of each instrument and returns them in order.
     fn handles(&self, py: Python<'_>) -> PyResult<Vec<Py<Handle>>> {
         let make = |(at, instrument): (usize, &Instrument)| {
-            Py::new(py, Handle::new(py, self.shared.clone(), at as u16, *instrument)?)
+            Py::new(py, Handle::new(py, self.shared.clone(), at as u16, *instrument, self.rules[at].clone())?)
         };
         self.instruments.iter().enumerate().map(make).collect()
     }
@@ -311,13 +363,41 @@ impl Run {
         }
         self.clocks = clocks.iter().map(make).collect::<PyResult<_>>()?;
         self.simulation.look_at(|source| {
-            let reads = |clock: &Clock| match source.schema {
-                Schema::Mbo => true,
-                Schema::Trades => clock.on_prints,
-                Schema::Mbp | Schema::Quotes => !clock.on_prints,
+            let reads = |instrument: u16, on_prints: bool| {
+                let moves = match source.schema {
+                    Schema::Mbo => true,
+                    Schema::Trades => on_prints,
+                    Schema::Mbp | Schema::Quotes => !on_prints,
+                };
+                instrument == source.instrument && moves
             };
-            self.clocks.iter().any(|clock| clock.instrument == source.instrument && reads(clock))
+            self.clocks.iter().any(|clock| reads(clock.instrument, clock.on_prints))
+                || self.streams.iter().any(|stream| reads(stream.instrument, stream.on.is_of_prints()))
         });
+        Ok(())
+    }
+
+    /// Makes bars of what reaches the strategy; called before `look_at`.
+    ///
+    /// Args:
+    ///     instrument: its number.
+    ///     on: "price" of prints, or "bid", "ask" or "mid" of best prices.
+    ///     builder: a builder that has taken nothing; for "mid" its tick is half the instrument's.
+    ///     start_ns: what happened before is in no bar.
+    #[pyo3(signature = (instrument, on, builder, start_ns=None))]
+    fn add_bars(
+        &mut self,
+        py: Python<'_>,
+        instrument: Number,
+        on: &str,
+        builder: PyRef<'_, BarBuilder>,
+        start_ns: Option<i64>,
+    ) -> PyResult<()> {
+        let instrument = checks::short_place(py, "instrument", instrument, self.instruments.len())?;
+        let unknown = || raise(py, "UnknownName", format!("on={on:?} is not one of price, bid, ask, mid"));
+        let on = On::named(on).ok_or_else(unknown)?;
+        let start = Nanos(start_ns.unwrap_or(i64::MIN));
+        self.streams.push(BarStream::new(instrument, on, builder.clone(), start));
         Ok(())
     }
 
@@ -442,15 +522,26 @@ impl Run {
     /// What will reach the strategy, as far as the rows pushed so far settle it: for each clock of `look_at` a dict of
     /// columns. `source` and `row` are there with `places`, `order` with `order`.
     fn look_ahead<'py>(&mut self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
-        let Run { clocks, simulation, .. } = self;
+        let Run { clocks, streams, simulation, .. } = self;
         let unseen = simulation.unseen();
         clocks.iter_mut().for_each(|clock| clock.reserve(unseen));
         let mut order = 0;
         simulation.look_ahead(|seen| {
             clocks.iter_mut().for_each(|clock| clock.push(&seen, order));
+            streams.iter_mut().for_each(|stream| stream.push(&seen));
             order += 1;
         });
         clocks.iter_mut().map(|clock| clock.take(py)).collect()
+    }
+
+    /// The bars that the rows which `look_ahead` told last have ended: for each stream of `add_bars` a dict of columns. `source`
+    /// and `row` say at which row's arrival a bar was known, `place` how many rows of its kind were told before; `rows` is how
+    /// many were told in all.
+    ///
+    /// Raises:
+    ///     MoneyError: where a bar holds more than can be counted. DataError: a move of too many bricks.
+    fn look_ahead_bars<'py>(&mut self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        self.streams.iter_mut().map(|stream| stream.take(py)).collect()
     }
 
     /// Appends values of an indicator for the rows that `look_ahead` told last.

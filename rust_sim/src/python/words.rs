@@ -16,6 +16,7 @@ pub(crate) fn reject_text(reason: RejectReason) -> &'static str {
         RejectReason::PostOnlyConflict => "post-only conflicts with the order type",
         RejectReason::OwnerOutOfRange => "owner out of range",
         RejectReason::LevelOverflow => "total size at the price would overflow",
+        RejectReason::Expired => "expired",
     }
 }
 
@@ -27,6 +28,7 @@ pub(crate) fn cancel_text(reason: CancelReason) -> &'static str {
         CancelReason::NoLiquidity => "no liquidity",
         CancelReason::SelfTrade => "self-trade prevention",
         CancelReason::ModifiedAway => "modified to less than filled",
+        CancelReason::Expired => "expired",
     }
 }
 

@@ -10,6 +10,7 @@ use cift_sim::account::Money;
 use cift_sim::desk::{Desk, Ticket};
 use cift_sim::feed::{LevelColumns, MboColumns, NO_TIME, QuoteColumns, Schema, Source, TradeColumns};
 use cift_sim::fees::Fees;
+use cift_sim::grid::Rules;
 use cift_sim::instrument::{Instrument, Step};
 use cift_sim::journal::Journal;
 use cift_sim::kernel::{Fill, Halt, Kernel, KernelError, Progress, Strategy, Wake, Wants};
@@ -18,13 +19,12 @@ use cift_sim::market::Market;
 use cift_sim::matching::{Refill, SelfTrade, TimeInForce};
 use cift_sim::order::{Order, OrderEnd};
 use cift_sim::simulation::{Alarm, Observation, Simulation};
-use cift_sim::types::{Lots, Side, Ticks};
+use cift_sim::types::{Lots, Nanos, Side, Ticks};
 use cift_sim::venue::SimVenue;
 
 pub const INSTRUMENT: Instrument = Instrument {
     tick: Step { num: 1, den: 1 },
     lot: Step { num: 1, den: 1 },
-    increment_ticks: 1,
     unit: 1_000_000_000_000_000_000,
     currency: 0,
 };
@@ -214,6 +214,8 @@ pub struct World {
     pub edges: Vec<(u16, u64, u32)>,
     /// Venues act on every row when its time comes, even where nobody could tell: an alarm that never rings sees to it.
     pub row_by_row: bool,
+    /// When every instrument expires.
+    pub expiry: Option<i64>,
 }
 
 /// What a run left behind.
@@ -303,9 +305,11 @@ impl World {
         };
         let markets: Vec<Market> = (0..count).map(market).collect();
         let sources = self.feeds.iter().map(|feed| Source::new(feed.instrument, feed.schema, self.latency.feed_ns, 0));
-        let venues = vec![SimVenue::new(self.refill); count];
+        let rules = Rules { expiry: Nanos(self.expiry.unwrap_or(i64::MAX)), ..Rules::NONE };
+        let venues = vec![SimVenue::new(self.refill).expiring(rules.expiry); count];
         let mut simulation = Simulation::new(sources.collect(), venues, &markets, self.latency);
-        let desk = Desk::new(vec![INSTRUMENT; count], markets, vec![CASH]);
+        let mut desk = Desk::new(vec![INSTRUMENT; count], markets, vec![CASH]);
+        desk.rules = vec![rules; count];
         let journal = Journal::new(Vec::new(), self.feeds.len(), "{}");
         let mut kernel = Kernel::new(desk, journal, self.fees, self.feeds.len(), 1_000);
         if self.row_by_row {

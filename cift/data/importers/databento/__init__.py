@@ -11,6 +11,7 @@ What becomes of each schema:
 | bbo-1s, bbo-1m, cbbo-1s, cbbo-1m | `quotes`, as they were at the end of each second or minute; the last sale is left out |
 | trades | `trades` |
 | ohlcv-1s, -1m, -1h, -1d | `bars` of that spec: `ts_open` is the vendor's stamp, `ts_event` a length later |
+| definition | instruments, see `cift.data.importers.definitions` |
 
 Prices are whole numbers of 1e-9, divided once. Flags 128 (LAST), 32 (SNAPSHOT) and 8 (BAD_TS_RECV) are ours, 4 (the book may be
 wrong after a gap) becomes SUSPECT, the vendor's other bits are dropped. LAST moves to the last record that an event leaves in
@@ -30,7 +31,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cift.data.bar_screen import screen_of
 from cift.data.columns import Array, RawColumns
@@ -40,12 +41,13 @@ from cift.data.importers.databento.instruments import Steps, definition_records,
 from cift.data.importers.databento.levels import LevelReader
 from cift.data.importers.databento.records import Reader, SampledReader
 from cift.data.importers.databento.symbols import Held, pick, survey
+from cift.data.importers.definitions import import_definitions
 from cift.data.importers.stored_bars import Among
 from cift.data.report import ImportReport, Tally
 from cift.data.screen import Screen
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument, Number
-from cift.errors import NoData, NotSupported
+from cift.errors import InvalidParameter, NoData, NotSupported
 
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
@@ -65,7 +67,9 @@ def import_databento(
     definitions: str | Path | None = None,
     policies: Mapping[str, str] | None = None,
 ) -> ImportReport:
-    """Imports a DBN file of market data; the head of the module says which schemas there are and what they become.
+    """Imports a DBN file of market data, and of one of definitions the instruments.
+
+    The head of the module says which schemas there are and what they become.
 
     A file is read once to see what it holds, and once for each symbol and kind of record, a little at a time.
 
@@ -85,7 +89,7 @@ def import_databento(
 
     Raises:
         MissingExtra: without databento-dbn.
-        NotSupported: a schema that holds no market data of ours (definition, statistics, status, imbalance), or a later DBN.
+        NotSupported: a schema that holds no market data of ours (statistics, status, imbalance), or a later version of DBN.
         CorruptData: no DBN file, or a damaged one; the message names file and record. The catalog is as it was.
         DataError: a record that is rejected.
         UnknownName: the file does not hold `symbol`; the message lists what it holds.
@@ -93,6 +97,8 @@ def import_databento(
     """
     started = time.perf_counter()
     source = Source(Path(file))
+    if source.schema == "definition":
+        return _only_definitions(catalog, file, symbol, (tick_size, lot_size, multiplier, definitions, policies))
     if source.kind is None:
         raise NotSupported(_refusal(source))
     held = survey(source)
@@ -129,6 +135,15 @@ def import_databento(
     return tally.report(shown, rows_read, rows_written, time.perf_counter() - started, tuple(notes))
 
 
+def _only_definitions(catalog: Catalog, file: str | Path, symbol: str | None, others: tuple[Any, ...]) -> ImportReport:
+    if any(other is not None and other != {} for other in others):
+        raise InvalidParameter(
+            f"{Path(file).name} holds definitions, which say themselves what a tick and a contract are; pass it with symbol= alone, "
+            "or as definitions= beside a file of market data"
+        )
+    return import_definitions(catalog, file, symbol=symbol)
+
+
 def _reader(source: Source, held: Held, schema: SchemaName, tally: Tally) -> Reader:
     assert source.kind is not None
     kind = LevelReader if schema == "mbp" else SampledReader if source.kind.sampled else Reader
@@ -162,8 +177,6 @@ def _notes(source: Source, tally: Tally) -> list[str]:
 
 
 def _refusal(source: Source) -> str:
-    if source.schema == "definition":
-        return f"{source.name} holds definitions of instruments; pass it as definitions= beside a file of market data"
     return (
         f"{source.name} holds {source.schema or 'records of several schemas'}; supported are {', '.join(KINDS)}: "
         "the catalog has no schema for the others"

@@ -5,25 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from math import gcd
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from cift.data.importers.databento.file import NO_PRICE, PRICE_DECIMALS, Source, package
+from cift.data.importers.databento.file import Source, package
 from cift.data.importers.databento.symbols import Held
+from cift.data.importers.definitions import Definition, check_is_definitions, definition_of
 from cift.domain.instrument import Instrument, Number
-from cift.errors import CorruptData, DataError, InvalidParameter
-
-
-class Definition(NamedTuple):
-    """What the vendor tells of one instrument."""
-
-    tick: int
-    """In 1e-9; 0: not told."""
-    currency: str
-    multiplier: int | None
-    unit: str
-    """What one contract is of, with its amount, where the vendor tells it."""
+from cift.errors import CorruptData, DataError
 
 
 def definition_records(path: Path) -> tuple[str, Iterator[Any]]:
@@ -34,10 +23,7 @@ def definition_records(path: Path) -> tuple[str, Iterator[Any]]:
     """
     dbn = package()
     source = Source(path)
-    if source.schema != "definition":
-        raise InvalidParameter(
-            f"definitions= is {path.name}, which holds {source.schema}; a file of the schema definition was expected"
-        )
+    check_is_definitions(path.name, source.schema)
 
     def records() -> Iterator[Any]:
         decoder = dbn.DBNDecoder()
@@ -55,28 +41,15 @@ def definition_records(path: Path) -> tuple[str, Iterator[Any]]:
 
 
 def definitions_of(path: Path, wanted: set[str]) -> dict[str, Definition]:
-    """What a file of definitions says of some symbols; of several ticks of one symbol, the step that they share."""
+    """What a file of definitions says of some symbols."""
     told: dict[str, Definition] = {}
     for record in definition_records(path)[1]:
         if record.raw_symbol in wanted:
-            told[record.raw_symbol] = _definition(record, told.get(record.raw_symbol))
+            told[record.raw_symbol] = definition_of(record, told.get(record.raw_symbol))
     missing = wanted - told.keys()
     if missing:
         raise DataError(f"{path.name} defines no {', '.join(sorted(missing)[:20])}; it must define what is imported")
     return told
-
-
-def _definition(record: Any, before: Definition | None) -> Definition:
-    tick, none = record.min_price_increment, 2**31 - 1
-    tick = 0 if tick == NO_PRICE or tick < 0 else tick
-    amount = record.unit_of_measure_qty
-    unit = (
-        ""
-        if amount == NO_PRICE or not record.unit_of_measure
-        else f"{(Decimal(amount) / 10**9).normalize():f} {record.unit_of_measure}"
-    )
-    multiplier = record.contract_multiplier if 0 < record.contract_multiplier < none else None
-    return Definition(tick if before is None else gcd(tick, before.tick), record.currency or "USD", multiplier, unit)
 
 
 @dataclass
@@ -95,13 +68,9 @@ class Steps:
         given = {"tick_size": self.tick_size, "lot_size": self.lot_size, "multiplier": self.multiplier}
         steps: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if told is not None:
-            steps["currency"] = told.currency
-            if told.tick:
-                steps.setdefault("tick_size", Decimal(told.tick).scaleb(-PRICE_DECIMALS))
-            if told.multiplier is not None:
-                steps.setdefault("multiplier", told.multiplier)
+            steps = {**told.known(), **steps}
         if known is not None:
-            for name in ("tick_size", "lot_size", "multiplier", "price_increment", "currency", "calendar"):
+            for name in ("tick_size", "lot_size", "multiplier", "currency"):
                 steps.setdefault(name, getattr(known, name))
         if "tick_size" not in steps:
             steps["tick_size"] = Decimal(1).scaleb(-one.decimals)
@@ -111,4 +80,5 @@ class Steps:
         if told is not None and told.unit and "multiplier" not in steps:
             notes.append(f"a contract of {one.symbol} is {told.unit}; its money counts with multiplier 1, pass multiplier=")
         steps.setdefault("lot_size", 1)
-        return Instrument(one.symbol, **steps)
+        instrument = Instrument(one.symbol, **steps)
+        return instrument if known is None else instrument.filled_from(known)

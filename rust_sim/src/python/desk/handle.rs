@@ -7,6 +7,7 @@ use pyo3::types::PyString;
 
 use super::{Book, OrderUpdate, Shared, average_price, money, order_update};
 use crate::desk::{DeskError, Ticket};
+use crate::grid::{Against, Grid, Rules};
 use crate::instrument::{Instrument, OffStep};
 use crate::matching::TimeInForce;
 use crate::python::errors::raise;
@@ -19,15 +20,22 @@ pub(crate) struct Handle {
     shared: Arc<Shared>,
     at: u16,
     instrument: Instrument,
+    rules: Rules,
     book: Py<Book>,
     symbol: Py<PyString>,
 }
 
 impl Handle {
-    pub(crate) fn new(py: Python<'_>, shared: Arc<Shared>, at: u16, instrument: Instrument) -> PyResult<Self> {
+    pub(crate) fn new(
+        py: Python<'_>,
+        shared: Arc<Shared>,
+        at: u16,
+        instrument: Instrument,
+        rules: Rules,
+    ) -> PyResult<Self> {
         let symbol = PyString::new(py, &shared.symbols[at as usize]).unbind();
         let book = Py::new(py, Book { shared: shared.clone(), at, instrument, symbol: symbol.clone_ref(py) })?;
-        Ok(Handle { shared, at, instrument, book, symbol })
+        Ok(Handle { shared, at, instrument, rules, book, symbol })
     }
 
     pub(crate) fn view(&self, py: Python<'_>) -> Py<Book> {
@@ -65,23 +73,24 @@ impl Handle {
     }
 
     fn ticks(&self, py: Python<'_>, price: f64, rounding: Option<&str>) -> PyResult<Ticks> {
-        let grid = self.instrument.increment_ticks;
-        let counted = self.instrument.tick.count(price);
-        let (below, exact) = match counted {
-            Ok(ticks) => (ticks.div_euclid(grid) * grid, ticks % grid == 0),
-            Err(OffStep::Between(below)) => (below.div_euclid(grid) * grid, false),
+        let (floor, exact) = match self.instrument.tick.count(price) {
+            Ok(ticks) => (ticks, true),
+            Err(OffStep::Between(below)) => (below, false),
             Err(_) => {
                 return Err(raise(py, "OffTickPrice", format!("price {price} is not a price; pass a finite number")));
             }
         };
-        if exact {
+        let grid = &self.rules.prices;
+        let now = if let Grid::Banded(_) = grid { Nanos(self.now(py)?) } else { Nanos(0) };
+        let (below, above, is_on) = grid.around(now, floor, exact);
+        if is_on {
             return Ok(Ticks(below));
         }
-        let middle = self.instrument.tick.value(below) + self.instrument.tick.value(grid) / 2.0;
+        let middle = self.instrument.tick.value(below) + self.instrument.tick.value(above - below) / 2.0;
         match rounding {
             Some("down") => Ok(Ticks(below)),
-            Some("up") => Ok(Ticks(below + grid)),
-            Some("nearest") => Ok(Ticks(if price < middle { below } else { below + grid })),
+            Some("up") => Ok(Ticks(above)),
+            Some("nearest") => Ok(Ticks(if price < middle { below } else { above })),
             Some(other) => Err(raise(
                 py,
                 "UnknownName",
@@ -93,7 +102,7 @@ impl Handle {
                 format!(
                     "price {price} is not on {}'s price increment {}; round it first, or pass rounding='down'",
                     self.name(),
-                    self.instrument.tick.value(grid)
+                    self.instrument.tick.value(above - below)
                 ),
             )),
         }
@@ -111,9 +120,32 @@ impl Handle {
                 "OrderError",
                 format!("order {order} cannot take that price: it is a market order, or the price is off"),
             ),
+            (DeskError::Rule(against), _) => ("OrderError", self.against(against)),
             (other, _) => ("OrderError", other.to_string()),
         };
         raise(py, class, text)
+    }
+
+    /// What an order did against the instrument's rules, as a sentence.
+    fn against(&self, against: Against) -> String {
+        let (name, rules, lot) = (self.name(), &self.rules, self.instrument.lot);
+        match against {
+            Against::SizeStep => format!("the size is not on {name}'s size_increment; round it first"),
+            Against::TooSmall => {
+                format!(
+                    "the size is below {name}'s min_quantity of {}; send more, or nothing",
+                    lot.value(rules.min_qty.0)
+                )
+            }
+            Against::TooLarge => {
+                format!("the size is above {name}'s max_quantity of {}; send several", lot.value(rules.max_qty.0))
+            }
+            Against::Value => {
+                format!("the order is worth less than {name}'s min_notional of {}; send more", money(rules.min_value))
+            }
+            Against::NotYet => format!("{name} does not trade yet; its activation is later"),
+            Against::Expired => format!("{name} has expired and takes no more orders; trade another contract"),
+        }
     }
 
     /// The size of an order given as units, as value, or as a fraction of equity.
@@ -165,13 +197,14 @@ impl Handle {
         shown: f64,
         limit: Option<Ticks>,
     ) -> PyResult<Lots> {
-        let market = self.shared.with(py, |desk| {
-            let market = &desk.markets[self.at as usize];
-            Ok(market.touch(side.opposite()).map(|(price, _)| price).or(market.last.map(|print| print.price)))
-        })?;
+        let market = self.shared.with(py, |desk| Ok(desk.markets[self.at as usize].price_for(side)))?;
         let lot = limit.or(market).and_then(|price| self.instrument.unit.checked_mul(i128::from(price.0.abs())));
         match lot {
-            Some(lot) if lot > 0 && amount >= lot => Ok(Lots(i64::try_from(amount / lot).unwrap_or(i64::MAX))),
+            Some(lot) if lot > 0 && amount >= lot => {
+                let lots = i64::try_from(amount / lot).unwrap_or(i64::MAX);
+                let step = self.rules.sizes.step(Nanos(self.now(py)?), lots);
+                Ok(Lots(if lots < step { lots } else { lots / step * step }))
+            }
             Some(lot) if lot > 0 => Err(raise(
                 py,
                 "OrderError",

@@ -1,0 +1,136 @@
+"""Rules about rows and the row above: repeats, and numbers that should count up."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from cift.data.columns import Array
+from cift.data.doctor.casebook import Batch, Casebook
+from cift.domain.schemas import ACTION_CODES, NO_TIME_NS, SNAPSHOT, STORED_DTYPES
+
+SKIPPING_SHARE_MAX: Final = 0.05
+"""Where more of the rows skip a number, the venue counts more than these rows, and what is missing cannot be told."""
+_NOT_COMPARED: Final = ("sequence", "ts_recv", "flags")
+
+
+class RepeatRules:
+    """Looks for rows that repeat the one above: in all that the venue said of it. A print without an id may well occur twice."""
+
+    def __init__(self, book: Casebook) -> None:
+        self._book = book
+        self._names = [name for name in STORED_DTYPES[book.schema] if name not in _NOT_COMPARED]
+        self._last: dict[str, float] = {}
+
+    def look(self, batch: Batch) -> None:
+        """Writes down what repeats."""
+        if self._book.schema not in ("mbo", "quotes", "trades"):
+            return  # a level may be set to what it is, and bars that repeat overlap
+        same = np.ones(batch.rows, dtype=bool)
+        for name in self._names:
+            array = batch.columns[name]
+            same[1:] &= array[1:] == array[:-1]
+            same[0] &= array[0].item() == self._last.get(name)
+            if not same.any():
+                break
+        else:
+            if self._book.schema == "trades":
+                same &= (batch.columns["trade_id"] != 0) | (batch.columns["venue_seq"] != NO_TIME_NS)
+            elif self._book.schema == "mbo":
+                same &= batch.columns["action"] == ACTION_CODES["add"]
+            self._book.add("duplicate", same, batch)
+        self._last = {name: batch.columns[name][-1].item() for name in self._names}
+
+
+class SequenceRules:
+    """Looks at our own count of rows, where a file states one, and at the venue's, which may begin anew with each UTC day."""
+
+    def __init__(self, book: Casebook, *, own: bool) -> None:
+        self._book, self._own = book, own
+        self._day: int | None = None
+        self._last_own: tuple[int, int] | None = None
+        self._last_venue: tuple[int, int] | None = None
+        self._numbered = 0
+
+    def look(self, batch: Batch) -> None:
+        """Writes down what skips or goes back."""
+        days = batch.days(self._day)
+        self._day = int(days[-1])
+        if self._own:
+            self._ours(batch, days)
+        if "venue_seq" not in batch.columns:
+            return  # bars
+        venue = batch.columns["venue_seq"]
+        # Orders of a snapshot carry the numbers that they came with, in the order of the book.
+        at = np.flatnonzero((venue != NO_TIME_NS) & ((batch.columns["flags"] & SNAPSHOT) == 0))
+        if not len(at):
+            return
+        values, days = venue[at], days[at]
+        last_day, last = self._last_venue or (int(days[0]), int(values[0]))
+        before = np.append(last, values[:-1])
+        within = days == np.append(last_day, days[:-1])
+        # Compared, not subtracted: numbers of venues use all 64 bits.
+        self._book.add("sequence_back", at[within & (values < before)], batch)
+        self._book.add("sequence_gap", at[within & (values > before) & (values - 1 > before)], batch)
+        self._last_venue = int(days[-1]), int(values[-1])
+        self._numbered += len(at)
+
+    def _ours(self, batch: Batch, days: Array) -> None:
+        sequence = batch.columns["sequence"]
+        goes_on = self._last_own is not None and self._last_own[0] == days[0]
+        first = self._last_own[1] + 1 if goes_on and self._last_own is not None else 0
+        expected = np.append(first, sequence[:-1] + 1)
+        expected[1:][days[1:] != days[:-1]] = 0
+        self._book.add("own_sequence_gap", sequence != expected, batch)
+        self._last_own = int(days[-1]), int(sequence[-1])
+
+    def finish(self) -> None:
+        """A venue that counts more than these rows skips in most of them: that is said once, as a note."""
+        skipping = self._book.counts["sequence_gap"]
+        if skipping > SKIPPING_SHARE_MAX * self._numbered:
+            self._book.drop("sequence_gap")
+            self._book.notes.append(
+                f"venue_seq skips in {skipping / self._numbered:.0%} of the rows, so it counts more than these: it tells no gaps"
+            )
+
+
+class QuoteInForce:
+    """Which prints lie outside the quote before them; quotes are read alongside, as far as each print's time.
+
+    An order that takes several levels prints at all of them in one instant, so the first print of an instant speaks for it.
+    """
+
+    def __init__(self, book: Casebook) -> None:
+        self._book = book
+        self._bids = self._asks = np.empty(0)
+        self._times = np.empty(0, dtype=np.int64)
+        self._last_ns = NO_TIME_NS
+
+    def take(self, quotes: Batch) -> None:
+        """Adds quotes of a later time than those before. Rows whose sides cross or are bad put no print outside."""
+        columns = quotes.columns
+        bid = np.where(columns["bid_size"] > 0, columns["bid_price"], np.nan)
+        ask = np.where(columns["ask_size"] > 0, columns["ask_price"], np.nan)
+        sound = quotes.timed & ~(bid > ask)
+        self._times = np.append(self._times, columns["ts_event"][sound])
+        self._bids, self._asks = np.append(self._bids, bid[sound]), np.append(self._asks, ask[sound])
+
+    @property
+    def until_ns(self) -> int:
+        """Time of the last quote held."""
+        return int(self._times[-1]) if len(self._times) else NO_TIME_NS
+
+    def look(self, trades: Batch, price: Array) -> None:
+        """Writes down the prints outside; quotes that no later print needs are let go."""
+        times = trades.columns["ts_event"]
+        first = times != np.append(self._last_ns, times[:-1])
+        self._last_ns = int(times[-1])
+        if not len(self._times):
+            return
+        at = np.searchsorted(self._times, times, side="left") - 1
+        known, at = (at >= 0) & trades.timed & first, np.maximum(at, 0)
+        outside = known & ((price < self._bids[at]) | (price > self._asks[at]))
+        self._book.add("outside_quote", outside, trades, price)
+        keep = int(at[-1]) if len(at) else 0
+        self._times, self._bids, self._asks = self._times[keep:], self._bids[keep:], self._asks[keep:]

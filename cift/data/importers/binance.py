@@ -1,0 +1,309 @@
+"""Binance's websocket feeds as recorders write them: diff depth, best quotes and trades, of spot, USD-M and COIN-M.
+
+| message | becomes |
+|---|---|
+| `depthUpdate` (streams `depth`, `depth@100ms`, `depth@0ms` ...) | `mbp`: one event, `venue_seq` is its `u` |
+| the answer of REST `depth` (`lastUpdateId`, `bids`, `asks`) | `mbp`: a snapshot |
+| `bookTicker` | `quotes`, `venue_seq` is its `u` |
+| `trade` | `trades`, by `m` sold (the buyer was the maker) or bought |
+| `aggTrade` | `trades`, where the files hold no `trade` |
+
+Messages may be of a combined stream (`{"stream": ..., "data": ...}`) or bare.
+
+**Times.** `ts_event` is the time of the transaction (`T`), or that of the message (`E`) where there is none. Best quotes and
+snapshots of spot have neither: they get the latest time of the exchange that a message before them told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from cift.data.importers.binance_csv import CONTRACTS, import_tables, is_coin_margined, venue_of
+from cift.data.importers.book_chain import BookChain, BookEvent
+from cift.data.importers.mixed import FinestSteps, MixedRows, Stored
+from cift.data.importers.recording import Id, Levels, Recording, Stamp, decoder, import_recording, is_recording, paths_of
+from cift.data.report import ImportReport, Tally
+from cift.domain.instrument import Number
+from cift.domain.schemas import AGGRESSOR_CODES, NO_TIME_NS
+from cift.errors import DataError
+
+if TYPE_CHECKING:
+    from cift.data.catalog import Catalog
+
+BUY, SELL = AGGRESSOR_CODES["buy"], AGGRESSOR_CODES["sell"]
+_DIFF_DEPTH = re.compile(r"depth(@\d+ms)?")
+_PARTIAL_DEPTH = re.compile(r"depth\d+(@\d+ms)?")
+
+SHOWN_MAX = 40
+
+Data = TypeVar("Data")
+
+
+class _Depth(msgspec.Struct, gc=False):
+    s: str
+    U: Id
+    u: Id
+    b: Levels
+    a: Levels
+    E: Stamp | None = None
+    T: Stamp | None = None
+    pu: Id | None = None
+
+
+class _Ticker(msgspec.Struct, gc=False):
+    s: str
+    u: Id
+    b: float
+    B: float
+    a: float
+    A: float
+    E: Stamp | None = None
+    T: Stamp | None = None
+
+
+class _Trade(msgspec.Struct, gc=False):
+    s: str
+    t: Id
+    p: float
+    q: float
+    m: bool
+    E: Stamp | None = None
+    T: Stamp | None = None
+    X: str = "MARKET"
+    M: bool | None = None
+
+
+class _AggTrade(msgspec.Struct, gc=False):
+    s: str
+    a: Id
+    p: float
+    q: float
+    m: bool
+    E: Stamp | None = None
+    T: Stamp | None = None
+    M: bool | None = None
+
+
+class _Snapshot(msgspec.Struct, gc=False):
+    lastUpdateId: Id  # noqa: N815
+    bids: Levels
+    asks: Levels
+    E: Stamp | None = None
+    T: Stamp | None = None
+    symbol: str | None = None
+
+
+class _OfStream(msgspec.Struct, Generic[Data], gc=False):
+    data: Data
+
+
+class _Unknown(msgspec.Struct, gc=False):
+    """What tells of any message what it is."""
+
+    stream: str = ""
+    e: str | None = None
+    lastUpdateId: int | None = None  # noqa: N815
+    B: str | float | None = None
+
+
+def import_binance(
+    catalog: Catalog,
+    files: str | Path | Sequence[str | Path],
+    *,
+    symbol: str | None = None,
+    tick_size: Number | None = None,
+    lot_size: Number | None = None,
+    policies: Mapping[str, str] | None = None,
+) -> ImportReport:
+    """Imports recordings of Binance's websocket feeds, or CSV files of its archive; they may end in .gz, .zst, .xz or .zip.
+
+    What the CSV files may hold is the matter of `cift.data.importers.binance_csv`.
+
+    Args:
+        catalog: where to. Nothing is visible in it before all files have been read.
+        files: one, or several in the order of their times, the later ones continuing the first.
+        symbol: what to store it as, "BTCUSDT.BINANCE"; of files with several symbols, the messages of BTCUSDT are kept. None:
+            their one symbol, with `BINANCE` (spot), `BINANCE-FUTURES` (USD-M) or `BINANCE-DELIVERY` (COIN-M). Most CSV files do not
+            tell it.
+        tick_size: the finest step of prices; None: what the catalog knows, or inferred from the prices, with a note.
+        lot_size: the finest step of sizes; None likewise.
+        policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit.
+
+    Returns:
+        The report. `counts` has `snapshots`; `before_snapshot`, rows of events that came before the first and were left out;
+        `gaps` between events; `old_events`, left out because the book contained them.
+
+    Raises:
+        DataError: a line that is no message, or a row that is rejected; the message names file and row. The catalog is as it was.
+        CorruptData: the compressed data is damaged.
+        NoData: nothing of that symbol.
+        InvalidParameter: a CSV file that does not tell its symbol, and none was given.
+
+    Example:
+        >>> import_binance(catalog, ["btcusdt_20240808.gz", "btcusdt_20240809.gz"])  # doctest: +SKIP
+    """
+    paths = paths_of(files)
+    if not is_recording(paths[0]):
+        return import_tables(catalog, paths, symbol, tick_size, lot_size, policies)
+    return import_recording(catalog, paths, BinanceRecording, symbol, tick_size, lot_size, policies)
+
+
+class BinanceRecording(Recording):
+    """What the messages of Binance become."""
+
+    def __init__(self, mixed: MixedRows, steps: FinestSteps, tally: Tally, wanted: str | None) -> None:
+        super().__init__(mixed, steps, tally, wanted)
+        self._chain = BookChain(self.levels("before"), self.levels("levels"), tally, in_order=False)
+        self._quotes = self.plain("quotes", "quotes").rows
+        self._trades = self.plain("trades", "trades").rows
+        self._aggregated = self.plain("aggregated", "trades").rows
+        self._futures: bool | None = None
+        self._nameless_snapshot = False
+        self._partial: set[str] = set()
+        self._streams: dict[bytes, tuple[Callable[[bytes], Any], Callable[[Any, int], None]]] = {}
+        self._takers: dict[str, tuple[Any, Callable[[Any, int], None]]] = {
+            "depthUpdate": (_Depth, self._depth),
+            "bookTicker": (_Ticker, self._ticker),
+            "trade": (_Trade, self._trade),
+            "aggTrade": (_AggTrade, self._agg_trade),
+            "snapshot": (_Snapshot, self._snapshot),
+        }
+        self._bare = {kind: (decoder(shape), take) for kind, (shape, take) in self._takers.items()}
+        self._look = decoder(_Unknown)
+
+    def message(self, body: bytes, ts_recv: int) -> None:
+        """Takes one message."""
+        if body.startswith(b'{"stream":"'):
+            stream = body[11 : body.find(b'"', 11)]
+            found = self._streams.get(stream)
+            if found is None:
+                # Streams that are read are few; others are looked up each time.
+                found = self._of_stream(stream.decode("ascii").partition("@")[2])
+                if found is None:
+                    self.tally.counts["other_messages"] += 1
+                    return
+                self._streams[stream] = found
+            self.each_key_once(stream, body)
+            decode, take = found
+            take(decode(body).data, ts_recv)
+            return
+        self._slowly(body, ts_recv)
+
+    def _of_stream(self, stream: str) -> tuple[Callable[[bytes], Any], Callable[[Any, int], None]] | None:
+        """How the messages of a combined stream are read; None: not at all."""
+        kind = "depthUpdate" if _DIFF_DEPTH.fullmatch(stream) else stream
+        if _PARTIAL_DEPTH.fullmatch(stream):
+            self._partial.add(stream[:SHOWN_MAX])
+        if kind not in self._takers:
+            return None
+        shape, take = self._takers[kind]
+        return decoder(_OfStream[shape]), take  # type: ignore[valid-type]
+
+    def _slowly(self, body: bytes, ts_recv: int) -> None:
+        """A message that does not begin as those of combined streams do."""
+        told = self._look(body)
+        if told.stream:
+            found = self._of_stream(told.stream.partition("@")[2])
+            if found is None:
+                self.tally.counts["other_messages"] += 1
+                return
+            self.each_key_once(told.stream, body)
+            found[1](found[0](body).data, ts_recv)
+            return
+        # Best quotes of spot do not say what they are.
+        kind = told.e or ("snapshot" if told.lastUpdateId is not None else "bookTicker" if told.B is not None else "")
+        if kind not in self._bare:
+            self.tally.counts["other_messages"] += 1
+            return
+        self.each_key_once(kind, body)
+        decode, take = self._bare[kind]
+        take(decode(body), ts_recv)
+
+    # ------------------------------------------------------------------ messages
+
+    def _depth(self, data: _Depth, ts_recv: int) -> None:
+        if not self.is_wanted(data.s):
+            return
+        if self._futures is None:
+            self._futures = data.pu is not None
+        ts_event = self.told(data.E if data.T is None else data.T)
+        self._chain.event(BookEvent(data.U, data.u, data.pu, data.b, data.a, ts_event, ts_recv, self.row))
+
+    def _snapshot(self, data: _Snapshot, ts_recv: int) -> None:
+        if data.symbol is None:
+            self._nameless_snapshot = True
+        elif not self.is_wanted(data.symbol):
+            return
+        ts_event, number = self.told(data.E if data.T is None else data.T), data.lastUpdateId
+        self._chain.snapshot(BookEvent(number, number, None, data.bids, data.asks, ts_event, ts_recv, self.row))
+
+    def _ticker(self, data: _Ticker, ts_recv: int) -> None:
+        if not self.is_wanted(data.s):
+            return
+        if self._futures is None:
+            self._futures = data.T is not None
+        ts_event = self.told(data.E if data.T is None else data.T)
+        self._quotes.append((ts_event, ts_recv, data.b, data.B, data.a, data.A, data.u, self.row))
+
+    def _trade(self, data: _Trade, ts_recv: int) -> None:
+        if not self.is_wanted(data.s):
+            return
+        if self._futures is None:
+            self._futures = data.M is None
+        if data.X != "MARKET":
+            self.tally.keep_aside(self.row, "off_book", f"trade {data.t} of {data.q!r} at {data.p!r}, {data.X}")
+            return
+        side = SELL if data.m else BUY
+        ts_event = self.told(data.E if data.T is None else data.T)
+        self._trades.append((ts_event, ts_recv, data.p, data.q, side, data.t, NO_TIME_NS, self.row))
+
+    def _agg_trade(self, data: _AggTrade, ts_recv: int) -> None:
+        if not self.is_wanted(data.s):
+            return
+        if self._futures is None:
+            self._futures = data.M is None
+        side = SELL if data.m else BUY
+        ts_event = self.told(data.E if data.T is None else data.T)
+        self._aggregated.append((ts_event, ts_recv, data.p, data.q, side, data.a, NO_TIME_NS, self.row))
+
+    # ------------------------------------------------------------------ what is stored
+
+    def venue(self) -> str:
+        """By the market that the messages are of."""
+        return venue_of(self.wanted or "", futures=bool(self._futures))
+
+    def parts(self) -> list[Stored]:
+        """Levels from the first snapshot on, quotes, and trades.
+
+        Raises:
+            DataError: a snapshot that names no symbol, beside messages of several.
+        """
+        if self._nameless_snapshot and self.others:
+            others = ", ".join(sorted(self.others)[:20])
+            raise DataError(
+                f"{self.tally.source} holds messages of {self.wanted} and {others}, and a snapshot that does not say of which; "
+                "record each symbol in a file of its own"
+            )
+        counts, rows = self.tally.counts, self.mixed.rows
+        prints = "trades" if rows.get("trades") else "aggregated"
+        if prints == "trades" and rows.get("aggregated"):
+            self.notes.append(f"aggregated trades are left out beside the trades themselves: {rows['aggregated']:,} messages")
+        for stream in sorted(self._partial):
+            self.notes.append(f"the stream {stream}, pictures of the best levels, is left out: the book is kept by diff depth")
+        if counts["time_of_message_before"]:
+            self.notes.append(
+                "messages without a time of the exchange have the latest that a message before them told: "
+                f"{counts['time_of_message_before']:,}"
+            )
+        if is_coin_margined(self.wanted or ""):
+            self.notes.append(CONTRACTS)
+        return [
+            self.book_part(self._chain),
+            Stored("quotes", ("quotes",), self.told_time),
+            Stored("trades", (prints,), self.told_time),
+        ]

@@ -1,0 +1,155 @@
+"""Recordings of Hyperliquid's websocket: pictures of the book's best 20 levels, and trades.
+
+| channel | becomes |
+|---|---|
+| `l2Book` | `mbp`: the first picture a snapshot, each other one what changed since |
+| `trades` | `trades`, whose `side` is that of the taker: B bought, A sold |
+
+The numbers of orders of a level (`n`) are not kept. `ts_event` is the time that a picture or trade tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from cift.data.importers.levels import TopOfBook
+from cift.data.importers.mixed import FinestSteps, MixedRows
+from cift.data.importers.recording import Id, Recording, Stamp, decoder, import_recording, paths_of, stamp_ns
+from cift.data.report import ImportReport, Tally
+from cift.domain.instrument import Number
+from cift.domain.schemas import AGGRESSOR_CODES, NO_TIME_NS
+
+if TYPE_CHECKING:
+    from cift.data.catalog import Catalog
+
+SIDES = {"B": AGGRESSOR_CODES["buy"], "A": AGGRESSOR_CODES["sell"]}
+IDS_KEPT = 4_096
+"""Trades whose ids are remembered: after a new connection the last of them are told again."""
+
+
+class _Message(msgspec.Struct, gc=False):
+    """What tells of any message what it is."""
+
+    channel: str = ""
+
+
+class _Level(msgspec.Struct, gc=False):
+    px: float
+    sz: float
+
+
+class _Book(msgspec.Struct, gc=False):
+    coin: str
+    time: Stamp
+    levels: tuple[list[_Level], list[_Level]]
+
+
+class _BookMessage(msgspec.Struct, gc=False):
+    data: _Book
+
+
+class _Trade(msgspec.Struct, gc=False):
+    coin: str
+    side: Literal["A", "B"]
+    px: float
+    sz: float
+    time: Stamp
+    tid: Id
+
+
+class _TradeMessage(msgspec.Struct, gc=False):
+    data: list[_Trade]
+
+
+def import_hyperliquid(
+    catalog: Catalog,
+    files: str | Path | Sequence[str | Path],
+    *,
+    symbol: str | None = None,
+    tick_size: Number | None = None,
+    lot_size: Number | None = None,
+    policies: Mapping[str, str] | None = None,
+) -> ImportReport:
+    """Imports recordings of Hyperliquid; files may end in .gz, .zst, .xz or .zip.
+
+    Args:
+        catalog: where to. Nothing is visible in it before all files have been read.
+        files: one, or several in the order of their times.
+        symbol: what to store it as, "BTC.HYPERLIQUID"; of files with several coins, the messages of BTC are kept. None: their
+            one coin.
+        tick_size: the finest step of prices; None: what the catalog knows, or inferred from the prices, with a note.
+        lot_size: the finest step of sizes; None likewise.
+        policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit.
+
+    Returns:
+        The report; `counts["unchanged_books"]` has the pictures that showed nothing new.
+
+    Raises:
+        DataError: a line that is no message, or a row that is rejected; the message names file and row. The catalog is as it was.
+        CorruptData: the compressed data is damaged.
+        NoData: nothing of that coin.
+
+    Example:
+        >>> import_hyperliquid(catalog, "btc_20250126.gz")  # doctest: +SKIP
+    """
+    return import_recording(catalog, paths_of(files), HyperliquidRecording, symbol, tick_size, lot_size, policies)
+
+
+class HyperliquidRecording(Recording):
+    """What the messages of Hyperliquid become."""
+
+    def __init__(self, mixed: MixedRows, steps: FinestSteps, tally: Tally, wanted: str | None) -> None:
+        super().__init__(mixed, steps, tally, wanted)
+        self._levels = self.levels("levels")
+        self._trades = self.plain("trades", "trades").rows
+        self._top: TopOfBook | None = None
+        self._ids: dict[int, None] = {}
+        self._look, self._book, self._prints = decoder(_Message), decoder(_BookMessage), decoder(_TradeMessage)
+
+    def message(self, body: bytes, ts_recv: int) -> None:
+        """Takes one message."""
+        channel = self._look(body).channel
+        if channel == "l2Book":
+            self.each_key_once(channel, body)
+            self._picture(self._book(body).data, ts_recv)
+        elif channel == "trades":
+            self.each_key_once(channel, body)
+            for trade in self._prints(body).data:
+                self._trade(trade, ts_recv)
+        else:
+            self.tally.counts["other_messages"] += 1
+
+    def _picture(self, book: _Book, ts_recv: int) -> None:
+        if not self.is_wanted(book.coin):
+            return
+        ts_event = stamp_ns(book.time)
+        bids, asks = ([(level.px, level.sz) for level in side] for side in book.levels)
+        first = self._top is None
+        if self._top is None:
+            self._top = TopOfBook()
+        changed_bids, changed_asks = self._top.changes(bids, asks)
+        if not first and not changed_bids and not changed_asks:
+            self.tally.counts["unchanged_books"] += 1
+            return
+        self._levels.add(ts_event, ts_recv, NO_TIME_NS, changed_bids, changed_asks, self.row, snapshot=first)
+
+    def _trade(self, trade: _Trade, ts_recv: int) -> None:
+        if not self.is_wanted(trade.coin):
+            return
+        if trade.tid in self._ids:
+            self.tally.keep_aside(self.row, "duplicate", f"trade {trade.tid} of {trade.sz!r} at {trade.px!r}")
+            return
+        self._ids[trade.tid] = None
+        if len(self._ids) > IDS_KEPT:
+            del self._ids[next(iter(self._ids))]
+        side = SIDES[trade.side]
+        ts_event = stamp_ns(trade.time)
+        self._trades.append((ts_event, ts_recv, trade.px, trade.sz, side, trade.tid, NO_TIME_NS, self.row))
+
+    def venue(self) -> str:
+        """Hyperliquid is one venue."""
+        return "HYPERLIQUID"

@@ -1,0 +1,248 @@
+"""Rows of several kinds that stand mixed in a file: kept apart on disk while it is read, then stored kind by kind.
+
+A file is so read once, whatever it holds, and what only its end shows (the finest step of prices, whether a snapshot ever came) is
+known when the rows are stored. Little of it is in memory at any time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cift.data.columns import Array, RawColumns, length
+from cift.data.frames import infer_step
+from cift.data.importers.levels import CarriedBook, running_maximum
+from cift.data.manifest import Manifest
+from cift.data.report import Tally
+from cift.data.screen import Screen
+from cift.data.storage import StagedFile
+from cift.data.times import iso
+from cift.data.writing import PartitionWriter
+from cift.domain.chunk import SchemaName
+from cift.domain.instrument import Instrument, Number
+from cift.domain.schemas import PRICE_COLUMNS, SIZE_COLUMNS, SUSPECT
+from cift.errors import DataError, TimeOrder
+
+BACK_NS_MAX = 60 * 1_000_000_000
+"""Times of a venue that go back by more than this are no matter of its own disorder."""
+
+Batch = tuple[str, Array, RawColumns]
+"""The name of a file, the numbers of some of its rows, and what they became, as raw columns."""
+
+
+class MixedRows:
+    """Batches by kind, a name of the importer's own, in the order in which they were put.
+
+    Args:
+        writer: whose temporary files hold them.
+    """
+
+    def __init__(self, writer: PartitionWriter) -> None:
+        self._writer = writer
+        self._files: dict[str, list[tuple[str, StagedFile]]] = {}
+        self.rows: dict[str, int] = {}
+        """Kind -> how many rows it has."""
+
+    def put(self, kind: str, source: str, numbers: Array, columns: RawColumns) -> None:
+        """Adds a batch, which is of one file."""
+        files = self._files.setdefault(kind, [])
+        if not files or files[-1][0] != source:
+            files.append((source, self._writer.temporary(".rows")))
+        arrays = {"": numbers, **columns}
+        header = json.dumps([len(numbers), {name: array.dtype.str for name, array in arrays.items()}]).encode("ascii")
+        file = files[-1][1]
+        file.write(len(header).to_bytes(4, "little") + header)
+        for array in arrays.values():
+            file.write(np.ascontiguousarray(array).data)  # type: ignore[arg-type]
+        self.rows[kind] = self.rows.get(kind, 0) + length(columns)
+
+    def batches(self, kind: str) -> Iterator[Batch]:
+        """What was put, once."""
+        for source, file in self._files.pop(kind, []):
+            file.close()
+            yield from ((source, numbers, columns) for numbers, columns in _read(file.path))
+            file.path.unlink()
+
+    def close(self) -> None:
+        """Closes the files that were not asked for."""
+        for files in self._files.values():
+            for _, file in files:
+                file.close()
+
+
+def _read(path: Path) -> Iterator[tuple[Array, RawColumns]]:
+    with path.open("rb") as file:
+        while size := file.read(4):
+            rows, dtypes = json.loads(file.read(int.from_bytes(size, "little")))
+            columns = {name: np.fromfile(file, dtype, count=rows) for name, dtype in dtypes.items()}
+            yield columns.pop(""), columns
+
+
+class FinestSteps:
+    """The tick and lot of an instrument: as given, as the catalog knows it, or seen in the rows that pass.
+
+    Args:
+        tick_size, lot_size: as the caller gave them.
+    """
+
+    def __init__(self, tick_size: Number | None, lot_size: Number | None) -> None:
+        self._given: dict[str, Any] = {
+            name: value for name, value in (("tick_size", tick_size), ("lot_size", lot_size)) if value is not None
+        }
+        self._seen: dict[str, Decimal] = {}
+        self._none: dict[str, DataError] = {}
+        """Step -> why there is none."""
+
+    def see(self, source: str, schema: SchemaName, columns: RawColumns) -> None:
+        """Looks at some rows, which are of the file `source`."""
+        for name, what, of_schema in (("tick_size", "price", PRICE_COLUMNS), ("lot_size", "size", SIZE_COLUMNS)):
+            if name in self._given or name in self._none:
+                continue
+            values = [columns[column] for column in of_schema[schema]]
+            step = self._seen.get(name)
+            if step is not None and all(_lies_on(array, step) for array in values):
+                continue
+            try:
+                finest = infer_step(values, what)
+            except DataError as error:
+                self._none[name] = DataError(f"{source}: {error}")
+                continue
+            self._seen[name] = finest if step is None else min(step, finest)
+
+    def instrument(self, symbol: str, known: Instrument | None, notes: list[str]) -> Instrument:
+        """The instrument, after all rows were seen; what was inferred is noted.
+
+        Args:
+            known: what the catalog says of the symbol.
+        Raises:
+            DataError: where a step is neither told nor to be inferred.
+        """
+        if known is not None:
+            return Instrument(**{**known.to_dict(), **self._given})
+        for error in self._none.values():
+            raise error
+        for name, step in self._seen.items():
+            what = "prices" if name == "tick_size" else "sizes"
+            notes.append(
+                f"{name.replace('_', ' ')} of {symbol} inferred from its {what}: {step}; pass {name}= to state another"
+            )
+        return Instrument(symbol, **{**self._seen, **self._given})
+
+
+def _lies_on(values: Array, step: Decimal) -> bool:
+    exponent = step.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return bool(((np.round(values, -exponent) == values) | np.isnan(values)).all())
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Some kinds of mixed rows that become one schema.
+
+    Args:
+        schema: which.
+        kinds: in the order in which they are stored, one after the other.
+        change: what is done to a batch before it is screened.
+    """
+
+    schema: SchemaName
+    kinds: tuple[str, ...]
+    change: Callable[[RawColumns], RawColumns] | None = None
+
+
+def since_snapshot(
+    mixed: MixedRows,
+    tally: Tally,
+    notes: list[str],
+    *,
+    started: bool,
+    change: Callable[[RawColumns], RawColumns] = lambda columns: columns,
+) -> Stored:
+    """What is stored of a book whose rows are of the kinds "before" (its first snapshot) and "levels" (from then on).
+
+    Only the latter, since a book that lacks levels shows a wrong best price; without any snapshot all of them, which are SUSPECT.
+
+    Args:
+        started: whether a snapshot came.
+        change: what is done to a batch.
+    """
+    if started:
+        tally.counts["before_snapshot"] = mixed.rows.get("before", 0)
+        return Stored("mbp", ("levels",), change)
+    if mixed.rows.get("before"):
+        notes.append("no snapshot: the book lacks every level that no event has set, and its rows are SUSPECT")
+
+    def suspect(columns: RawColumns) -> RawColumns:
+        return change({**columns, "flags": columns["flags"] | np.uint8(SUSPECT)})
+
+    return Stored("mbp", ("before",), suspect)
+
+
+def store(
+    writer: PartitionWriter,
+    mixed: MixedRows,
+    parts: Sequence[Stored],
+    instrument: Instrument,
+    tally: Tally,
+    policies: Mapping[str, str] | None,
+) -> None:
+    """Stages the parts.
+
+    Times that go back a little become the time of the row above, counted as `time_went_back`. A day of levels but the first
+    begins with the book that the day before left (`books_carried`).
+
+    Raises:
+        DataError: a row is rejected; the message names file and row.
+        TimeOrder: a time goes back by more than a minute.
+    """
+    name = tally.source
+    for part in parts:
+        # The importers look at the venues' numbers themselves.
+        screen = Screen(part.schema, instrument, name, tally, policies, settled={"sequence_gap"})
+        writer.add(part.schema, instrument.symbol, _screened(mixed, part, screen, tally))
+        screen.finish()
+    tally.source = name
+
+
+def _screened(mixed: MixedRows, part: Stored, screen: Screen, tally: Tally) -> Iterator[RawColumns]:
+    last_ns: int | None = None
+    book = CarriedBook()
+    for kind in part.kinds:
+        for source, numbers, columns in mixed.batches(kind):
+            screen.source = tally.source = source
+            changed = columns if part.change is None else part.change(columns)
+            times, back = running_maximum(changed["ts_event"], last_ns)
+            if back:
+                _look_back(source, numbers, changed["ts_event"], times)
+                tally.counts["time_went_back"] += back
+            last_ns = int(times[-1])
+            batch = {**changed, "ts_event": times}
+            if part.schema != "mbp":
+                yield screen.check(batch, numbers)
+                continue
+            for rows, piece in book.follow(numbers, batch):
+                yield screen.check(piece, rows)
+    tally.counts["books_carried"] += book.carried
+
+
+def _look_back(source: str, numbers: Array, told: Array, highest: Array) -> None:
+    far = np.flatnonzero(highest - told > BACK_NS_MAX)
+    if len(far):
+        at = int(far[0])
+        raise TimeOrder(
+            f"{source}, row {numbers[at]}: ts_event goes back from {iso(int(highest[at]))} to {iso(int(told[at]))}, more than "
+            f"{BACK_NS_MAX // 10**9} s; a stamp is wrong, or the files are not in the order of their times"
+        )
+
+
+def count_rows(tally: Tally, parts: Sequence[Stored], written: Sequence[Manifest]) -> int:
+    """Counts the rows of each schema that were stored; all of them together."""
+    for part in parts:
+        tally.counts[part.schema] = sum(manifest.rows for manifest in written if manifest.schema == part.schema)
+    return sum(manifest.rows for manifest in written)

@@ -1,0 +1,167 @@
+"""Finds features that see the future: what is computed of a row must not change when the rows behind it do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from cift.errors import DataError, InvalidParameter, NoData
+
+ROWS = "(rows)"
+"""Stands for a column where it is the number of rows that depends on the future."""
+DAY_NS = 86_400_000_000_000
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One column that saw the future.
+
+    Args:
+        column: its name; "(rows)" where which rows come out depends on rows behind them.
+        row: the first row of the result that differs.
+        cut: how many rows of the frame were left, or left as they were.
+        how: "cut": the rows behind were taken away. "poisoned": they were changed.
+        with_future, without: its value in either case.
+    """
+
+    column: str
+    row: int
+    cut: int
+    how: str
+    with_future: Any
+    without: Any
+
+    def __str__(self) -> str:
+        return (
+            f"{self.column} sees the future: row {self.row} is {self.with_future!r}, and {self.without!r} when the rows from "
+            f"{self.cut} on are {'taken away' if self.how == 'cut' else 'changed'}"
+        )
+
+
+def check_lookahead(
+    function: Callable[[pl.DataFrame], pl.DataFrame],
+    frame: pl.DataFrame,
+    *,
+    targets: Sequence[str] = ("target", "known_at"),
+    cuts: int = 8,
+    seed: int = 0,
+    tolerance: float = 1e-9,
+) -> list[Leak]:
+    """Computes features on a frame, on its beginnings, and on the frame with other rows behind them, and compares.
+
+    The comparison is a test, not a proof: it finds what shows at the rows that were tried. Half of the cuts lie at row 1 to n
+    - 1 evenly, half at random.
+
+    Args:
+        function: makes features of a frame, the same for the same frame. It may leave rows out; that a beginning lacks some
+            at its end (the target is not known yet) is no leak.
+        frame: rows in the order in which they are known.
+        targets: columns of the result that are meant to look forward; they are not looked at.
+        cuts: how often to cut, at least 1.
+        seed: of the random cuts.
+        tolerance: how far two floats may differ, as a part of the larger, before they count as different. 0: to the last bit,
+            which functions that sum in another order for another number of rows do not keep.
+
+    Returns:
+        The first leak of each column, empty where there is none.
+
+    Raises:
+        NoData: fewer than two rows. InvalidParameter: `cuts` or `tolerance` is out of range, or the function gives no frame.
+        DataError: the function gives something else for the same frame.
+
+    Example:
+        >>> import polars as pl
+        >>> frame = pl.DataFrame({"mid": [1.0, 2.0, 4.0, 3.0]})
+        >>> leaks = check_lookahead(lambda df: df.select(
+        ...     fine=pl.col("mid").shift(1), peeks=pl.col("mid") - pl.col("mid").mean()), frame)
+        >>> [leak.column for leak in leaks]
+        ['peeks']
+    """
+    if frame.height < 2:
+        raise NoData(f"a look ahead shows where there is something behind; the frame has {frame.height} row(s)")
+    if isinstance(cuts, bool) or not isinstance(cuts, int) or cuts < 1:
+        raise InvalidParameter(f"cuts must be a whole number of at least 1, not {cuts!r}")
+    if not 0 <= tolerance < 1:
+        raise InvalidParameter(f"tolerance must lie between 0 and 1, not {tolerance!r}")
+    whole = _made(function, frame)
+    again = _made(function, frame)
+    if whole.schema != again.schema or not _same(whole, again):
+        raise DataError("the function gives something else each time for the same frame; take out what is random, or seed it")
+    leaks: dict[str, Leak] = {}
+    for cut in _cuts(frame.height, cuts, seed):
+        short = _made(function, frame.head(cut))
+        if short.columns != whole.columns:
+            raise DataError(f"the function gives columns {whole.columns} of the frame and {short.columns} of its beginning")
+        if short.height > whole.height:
+            leaks.setdefault(ROWS, Leak(ROWS, whole.height, cut, "cut", whole.height, short.height))
+        rows = min(short.height, whole.height)
+        poisoned = _made(function, _poisoned(frame, cut))
+        if poisoned.height < rows:
+            leaks.setdefault(ROWS, Leak(ROWS, poisoned.height, cut, "poisoned", rows, poisoned.height))
+        for how, other in (("cut", short), ("poisoned", poisoned)):
+            compared = min(rows, other.height)
+            for name in whole.columns:
+                if name in targets or name in leaks:
+                    continue
+                row = _first_difference(whole[name].head(compared), other[name].head(compared), tolerance)
+                if row is not None:
+                    leaks[name] = Leak(name, row, cut, how, whole[name][row], other[name][row])
+    return list(leaks.values())
+
+
+def _made(function: Callable[[pl.DataFrame], pl.DataFrame], frame: pl.DataFrame) -> pl.DataFrame:
+    made: Any = function(frame)
+    if isinstance(made, pl.LazyFrame):
+        made = made.collect()
+    if not isinstance(made, pl.DataFrame):
+        raise InvalidParameter(f"the function must give a polars frame, not {type(made).__name__}")
+    return made
+
+
+def _same(one: pl.DataFrame, other: pl.DataFrame) -> bool:
+    return one.height == other.height and all(_first_difference(one[name], other[name], 0.0) is None for name in one.columns)
+
+
+def _cuts(rows: int, cuts: int, seed: int) -> list[int]:
+    """Where to cut: between 1 and rows - 1, the last row always alone once."""
+    even = np.linspace(1, rows - 1, (cuts + 1) // 2).astype(int) if cuts > 1 else np.array([rows - 1])
+    drawn = np.random.default_rng(seed).integers(1, rows, cuts // 2)
+    return sorted({*even.tolist(), *drawn.tolist()}, reverse=True)
+
+
+def _poisoned(frame: pl.DataFrame, cut: int) -> pl.DataFrame:
+    """The frame with other values from row `cut` on, such as could be: rows in reverse, floats doubled, times a day later.
+
+    Doubled, a price stays on its tick. Times keep their order, each time column by itself.
+    """
+    future = frame.slice(cut)
+    changed = []
+    for values in future.get_columns():
+        kind = values.dtype
+        if isinstance(kind, pl.Datetime):
+            day = DAY_NS // {"ns": 1, "us": 10**3, "ms": 10**6}[kind.time_unit]
+            changed.append((values.to_physical() + day).cast(kind))
+        elif kind == pl.Date:
+            changed.append((values.to_physical() + 1).cast(kind))
+        elif values.name.startswith("ts_") and kind.is_integer():
+            changed.append(values + DAY_NS)
+        elif kind.is_float():
+            changed.append(values.reverse() * 2)
+        else:
+            changed.append(values.reverse())
+    return pl.concat([frame.head(cut), future.select(changed)])
+
+
+def _first_difference(one: pl.Series, other: pl.Series, tolerance: float) -> int | None:
+    """The first row at which two columns of one length differ; NaN and null each equal themselves."""
+    if one.dtype.is_float() and other.dtype.is_float() and tolerance:
+        near = (one - other).abs() <= tolerance * pl.select(pl.max_horizontal(one.abs(), other.abs())).to_series()
+        equal = one.eq_missing(other) | near.fill_null(False)
+    else:
+        equal = one.eq_missing(other)
+    different = (~equal).arg_true()
+    return int(different[0]) if len(different) else None

@@ -1,0 +1,73 @@
+"""Bars in a run: made ahead of the strategy of the rows that will reach it, and handed over at the row that ends each."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from cift import _sim
+from cift.data.bars import grid_of, price_of, sessions_of
+from cift.data.view import Ticks
+from cift.domain.bar import Bar, Bars
+from cift.domain.bar_spec import BarSpec
+from cift.domain.calendar import ALWAYS_OPEN
+
+
+def bars_in(view: Ticks, spec: str | BarSpec, on: str | None, symbol: str) -> BarStream:
+    """The bars of one symbol of a view, as columns of it would be made.
+
+    Raises:
+        InvalidParameter: a spec or an `on` that is none, or that the view has no records for.
+    """
+    parsed = BarSpec.parse(spec)
+    parsed.of(grid_of(next(feed.instrument for feed in view.feeds if feed.symbol == symbol), on or "price"))
+    return BarStream(symbol, parsed, price_of(view, symbol, on))
+
+
+class BarStream(Bars):
+    """The bars of one instrument by one spec, on their way to a strategy."""
+
+    def __init__(self, symbol: str, spec: BarSpec, on: str) -> None:
+        super().__init__(symbol, spec, on)
+        self._coming: deque[Bar] = deque()
+
+    @property
+    def clock(self) -> str:
+        """Which rows move it: "trade" or "quote"."""
+        return "trade" if self.on == "price" else "quote"
+
+    def builder(self, view: Ticks) -> Any:
+        """What makes the bars: the same as for columns.
+
+        Raises:
+            InvalidParameter: where the spec does not fit the instrument.
+        """
+        feed = next(feed for feed in view.feeds if feed.symbol == self.symbol)
+        sessions: list[tuple[int, int]] = []
+        if feed.instrument.calendar != ALWAYS_OPEN:
+            first_ns = view.start_ns
+            if first_ns is None:
+                first_ns = int(next(iter(feed.chunks(1))).columns["ts_event"][0])
+            sessions = sessions_of(feed.instrument, first_ns, view.end_ns)
+        return _sim.BarBuilder(**self.spec.of(grid_of(feed.instrument, self.on)), sessions=sessions)
+
+    def expect(self, made: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Takes bars that will reach the strategy."""
+        name, spec = self.symbol, self.spec.name
+        fields = ("ts_open", "ts_event", "open", "high", "low", "close", "volume", "count")
+        columns = [made[field].tolist() for field in fields]
+        vwaps = [vwap if vwap == vwap else None for vwap in made["vwap"].tolist()]
+        self._coming.extend(Bar(name, spec, *row) for row in zip(*columns, vwaps, strict=True))
+
+    def hand_over(self, on_bar: Callable[[Bar], None] | None) -> Callable[[], None]:
+        """What is called when the next bar has reached the strategy."""
+
+        def deliver() -> None:
+            self.last = bar = self._coming.popleft()
+            if on_bar is not None:
+                on_bar(bar)
+
+        return deliver

@@ -161,13 +161,7 @@ def trading_days(calendar: str, start_ns: int, end_ns: int) -> TradingDays | Non
     """
     import numpy as np
 
-    try:
-        from exchange_calendars import get_calendar
-    except ImportError as error:
-        raise MissingExtra(
-            f'the sessions of {calendar} need exchange_calendars: pip install "cift-markets[calendars]"'
-        ) from error
-
+    get_calendar = _library()
     name = calendar_name(calendar)
     # A date may differ by a day from that in UTC.
     first, last = (_day(ts_ns) + timedelta(days=step) for ts_ns, step in ((start_ns, -1), (end_ns, 1)))

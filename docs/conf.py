@@ -55,6 +55,8 @@ PUBLIC_MODULES = {
     "cift.data": "Catalogs, frames and importers.",
     "cift.data.csv_files": "Frames as CSV and back.",
     "cift.data.demo": "The demo market.",
+    "cift.data.fetch": "Market data that exchanges give away.",
+    "cift.data.importers": "What brings the files of vendors into a catalog.",
     "cift.data.doctor": "The doctor: checks data, and mends a copy.",
     "cift.domain.instrument": "Instruments: grids, money, rules for orders, expiry.",
     "cift.domain.action": "Splits and dividends.",

@@ -77,21 +77,34 @@ def imported(path: Path, import_into: Callable[[Catalog], ImportReport], as_json
     from cift.data.catalog import Catalog
 
     report = import_into(Catalog(path))
-    if not as_json:
+    if as_json:
+        print_json(_told(report))
+    else:
         print(report)
-        return
-    print_json(
-        {
-            "source": report.source,
-            "symbol": report.symbol,
-            "rows_read": report.rows_read,
-            "rows_written": report.rows_written,
-            "counts": report.counts,
-            "elapsed_s": report.elapsed_s,
-            "notes": report.notes,
-            "quarantined": [row._asdict() for row in report.quarantine],
-        }
-    )
+
+
+def fetched(path: Path, fetch_into: Callable[[Catalog], list[ImportReport]], as_json: bool) -> None:
+    """Fetches and prints what was met, kept and left aside of each day."""
+    from cift.data.catalog import Catalog
+
+    reports = fetch_into(Catalog(path))
+    if as_json:
+        print_json({"catalog": path, "days": [_told(report) for report in reports]})
+    else:
+        print("\n".join(map(repr, reports)))
+
+
+def _told(report: ImportReport) -> dict[str, Any]:
+    return {
+        "source": report.source,
+        "symbol": report.symbol,
+        "rows_read": report.rows_read,
+        "rows_written": report.rows_written,
+        "counts": report.counts,
+        "elapsed_s": report.elapsed_s,
+        "notes": report.notes,
+        "quarantined": [row._asdict() for row in report.quarantine],
+    }
 
 
 def ls(path: Path, *, as_json: bool) -> None:

@@ -27,7 +27,9 @@ data_app = typer.Typer(
     help="Import market data into a catalog, look after it, load it into a server, export it.", no_args_is_help=True
 )
 import_app = typer.Typer(help="Import a vendor's files.", no_args_is_help=True)
+fetch_app = typer.Typer(help="Download market data that exchanges give away, and import it.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+data_app.add_typer(fetch_app, name="fetch")
 data_app.add_typer(import_app, name="import")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with documented keys (docs/cli.md).")]
@@ -287,6 +289,37 @@ def data_load(
     load(catalog, to, symbol, start, end, by=by, resend=resend, timeout=timeout, as_json=as_json)
 
 
+@fetch_app.command("binance")
+def fetch_binance_command(
+    symbol: Annotated[str, typer.Argument(help="As Binance calls it: BTCUSDT.")],
+    start: Annotated[str, typer.Argument(metavar="DAY", help="The day, or the first of several.")],
+    *,
+    to: To,
+    end: Annotated[str | None, typer.Option(help="The day after the last.")] = None,
+    kind: Annotated[str, typer.Option(help="trades, aggTrades, bookTicker (futures) or klines.")] = "trades",
+    market: Annotated[str, typer.Option(help="spot, um (USD-M futures) or cm (COIN-M futures).")] = "spot",
+    interval: Annotated[str, typer.Option(help="Of klines: 1m, 1h, 1d.")] = "1m",
+    keep: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Keep the downloaded files here.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="A copy of the archive; default: CIFT_BINANCE_URL, or Binance's.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a server that is slow or away.")] = 30.0,
+    tick_size: TickSize = None,
+    lot_size: LotSize = None,
+    policy: Policies = None,
+    as_json: Json = False,
+) -> None:
+    """Download days of Binance's public archive, check and import them."""
+    from cift.cli.data import fetched, parse_policies
+    from cift.data.download import Patience
+    from cift.data.fetch import fetch_binance
+
+    options: dict[str, Any] = {"kind": kind, "market": market, "interval": interval, "keep": keep, "base_url": base_url}
+    options |= {"tick_size": tick_size, "lot_size": lot_size, "policies": parse_policies(policy)}
+    options["patience"] = Patience(timeout_s=timeout)
+    fetched(to, lambda catalog: fetch_binance(catalog, symbol, start, end, **options), as_json)
+
+
 @data_app.command("export")
 def export_command(
     catalog: CatalogPath,
@@ -353,7 +386,7 @@ def import_bitstamp_command(
 
 @import_app.command("databento")
 def import_databento_command(
-    file: Annotated[Path, typer.Argument(help="A DBN file of the schema mbo, mbp-1, tbbo, trades or definition.")],
+    file: Annotated[Path, typer.Argument(help="A DBN file of orders, levels, quotes, trades, bars or definitions.")],
     *,
     to: To,
     symbol: Annotated[str | None, typer.Option(help="One of the file's symbols; default: all.")] = None,
@@ -378,8 +411,11 @@ def import_table_command(
     file: Annotated[Path, typer.Argument(help="A Parquet file (.parquet), or CSV; that may end in .gz, .zst, .xz or .zip.")],
     *,
     to: To,
-    schema: Annotated[str, typer.Option(help="quotes or trades.")],
+    schema: Annotated[str, typer.Option(help="quotes, trades, mbp or bars.")],
     symbol: Symbol,
+    spec: Annotated[str | None, typer.Option(help="Of bars, what ended them: 1m, 1d.")] = None,
+    stamp: Annotated[str, typer.Option(help="Of bars with one time, which end it is: open or close.")] = "open",
+    calendar: Annotated[str, typer.Option(help="Of the instrument: XNYS; its daily bars are sessions.")] = "24/7",
     column: Annotated[
         list[str] | None, typer.Option(metavar="OURS=THEIRS", help="The file's name of a column: bid_price=BID.")
     ] = None,
@@ -395,13 +431,14 @@ def import_table_command(
     policy: Policies = None,
     as_json: Json = False,
 ) -> None:
-    """Import a CSV or Parquet file of quotes or trades, by the names of its columns."""
+    """Import a CSV or Parquet file of quotes, trades, levels or bars, by the names of its columns."""
     from cift.cli.data import imported, parse_columns, parse_policies, parse_where
     from cift.data.importers import import_csv, import_parquet
 
     steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size, "size": size, "policies": parse_policies(policy)}
     steps |= {"columns": parse_columns(column), "time_unit": time_unit, "timezone": timezone, "date": date}
     steps |= {"schema": schema, "symbol": symbol, "where": parse_where(where)}
+    steps |= {"spec": spec, "stamp": stamp, "calendar": calendar}
     if file.suffix == ".parquet":
         if names is not None or delimiter is not None:
             raise InvalidParameter("--names and --delimiter are for CSV; Parquet names its columns")

@@ -133,3 +133,43 @@ def sessions(calendar: str, start_ns: int, end_ns: int) -> Sessions | None:
 
 def _day(ts_ns: int) -> date:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ts_ns // 1_000)).date()
+
+
+@dataclass(frozen=True)
+class TradingDays:
+    """The sessions of a calendar by the date that its exchange gives them.
+
+    Attributes:
+        days: days since the epoch, ascending.
+        opens_ns: when the session of each begins, ns since the epoch.
+        closes_ns: when it ends.
+        zone: the exchange's time zone.
+    """
+
+    days: NDArray[np.int64]
+    opens_ns: NDArray[np.int64]
+    closes_ns: NDArray[np.int64]
+    zone: str
+
+
+def trading_days(calendar: str, start_ns: int, end_ns: int) -> TradingDays | None:
+    """The sessions of the years that a period touches; None where the calendar does not reach.
+
+    Raises:
+        UnknownName: with the nearest calendar as a suggestion.
+        MissingExtra: where the library of calendars is not installed.
+    """
+    import numpy as np
+
+    get_calendar = _library()
+    name = calendar_name(calendar)
+    # A date may differ by a day from that in UTC.
+    first, last = (_day(ts_ns) + timedelta(days=step) for ts_ns, step in ((start_ns, -1), (end_ns, 1)))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            found = get_calendar(name, start=date(first.year, 1, 1), end=date(last.year, 12, 31))
+    except ValueError:
+        return None
+    days = np.asarray(found.sessions, dtype="datetime64[D]").astype(np.int64)
+    return TradingDays(days, found.opens_nanos, found.closes_nanos, str(found.tz))

@@ -9,6 +9,7 @@ import pytest
 
 import cift
 from tests.data import dbn, depth
+from tests.data.archive import serving, zipped
 
 MESSAGES = """\
 34200.000000001,1,11,100,1000000,1
@@ -204,6 +205,41 @@ def test_no_catalog_is_told(call, tmp_path):
 
 def test_the_version_is_told(call):
     assert call("--version").out == f"cift {cift.__version__}\n"
+
+
+def test_a_table_of_bars_is_imported(call, tmp_path):
+    file = tmp_path / "abc.csv"
+    file.write_text("Date,Open,High,Low,Close,Adj Close,Volume\n2026-01-05,100.5,101.25,100,101,50.5,1000\n")
+    command = ("data", "import", "table", file, "--to", tmp_path / "catalog", "--symbol", "ABC.XNYS", "--schema", "bars")
+    answer = call(*command, "--spec", "1d", "--calendar", "XNYS", "--json")
+    assert answer.code == 0, answer.err
+    assert "session of its date" in answer.json["notes"][0]
+    bar = cift.Catalog(tmp_path / "catalog").bars("ABC.XNYS", "1d").row(0, named=True)
+    assert (bar["ts_open"].hour, bar["ts_event"].hour, bar["volume"]) == (14, 21, 1000)
+    other = call(*command, "--spec", "1h", "--stamp", "close", "--json")
+    assert "stamp='close'" in other.json["notes"][0]
+    wrong = call(*command)
+    assert wrong.code == 2
+    assert "pass spec=" in wrong.err
+
+
+def test_a_day_is_fetched_from_an_archive(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("CIFT_CACHE", str(tmp_path / "cache"))
+    name = "BTCUSDT-trades-2026-01-05"
+    command = ("data", "fetch", "binance", "BTCUSDT", "2026-01-05", "--to", tmp_path / "catalog", "--json", "--base-url")
+    with serving() as archive:
+        path = f"/data/spot/daily/trades/BTCUSDT/{name}.zip"
+        archive.put(path, zipped(f"{name}.csv", "1,100.5,1,1,1767571200000000,True,True\n"))
+        answer = call(*command, archive.url)
+        missing = call(
+            "data", "fetch", "binance", "ETHUSDT", "2026-01-05", "--to", tmp_path / "catalog", "--base-url", archive.url
+        )
+    assert answer.code == 0, answer.err
+    (day,) = answer.json["days"]
+    assert (day["symbol"], day["rows_written"]) == ("BTCUSDT.BINANCE", 1)
+    assert missing.code == 2
+    assert "check that ETHUSDT was traded that day" in missing.err
 
 
 def test_several_recordings_are_imported_in_their_order(call, tmp_path):

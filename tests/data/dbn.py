@@ -89,6 +89,52 @@ def mbp1(text: str, bid: str, ask: str, **options: Any) -> bytes:
     return bytes(dbn.MBP1Msg(depth=0, **fields))
 
 
+def _units(price: str) -> int:
+    return dbn.UNDEF_PRICE if price == "-" else round(float(price) * 10**9)
+
+
+def mbp10(text: str, bids: Sequence[tuple[float, int]], asks: Sequence[tuple[float, int]], **options: Any) -> bytes:
+    """A record of mbp-10 with (price, size) of up to ten levels a side, best first."""
+    pairs = []
+    for n in range(10):
+        fields = {}
+        for side, levels in (("bid", bids), ("ask", asks)):
+            price, size = levels[n] if n < len(levels) else ("-", 0)
+            fields |= {f"{side}_px": _units(str(price)), f"{side}_sz": size}
+        pairs.append(dbn.BidAskPair(**fields))
+    options = {"levels": pairs, **common(text, options)}
+    return bytes(dbn.MBP10Msg(depth=0, **options))
+
+
+def sampled(text: str, bid: str, ask: str, number: int = 0xC3, **options: Any) -> bytes:
+    """A record of bbo-1s (0xC3), bbo-1m, or of the consolidated cbbo-1s (0xC0), cbbo-1m."""
+    (bid_size, bid_price), (ask_size, ask_price) = (level.split("@") for level in (bid, ask))
+    consolidated = number in (0xC0, 0xC1)
+    pair = dbn.ConsolidatedBidAskPair if consolidated else dbn.BidAskPair
+    level = pair(bid_px=_units(bid_price), ask_px=_units(ask_price), bid_sz=int(bid_size), ask_sz=int(ask_size))
+    fields: Any = {"rtype": dbn.RType.from_int(number), "levels": level, **common(text, options)}
+    fields.pop("action")
+    return bytes((dbn.CBBOMsg if consolidated else dbn.BBOMsg)(**fields))
+
+
+def cmbp1(text: str, bid: str, ask: str, number: int = 0xB1, **options: Any) -> bytes:
+    """A record of cmbp-1 (0xB1) or tcbbo (0xC2)."""
+    (bid_size, bid_price), (ask_size, ask_price) = (level.split("@") for level in (bid, ask))
+    level = dbn.ConsolidatedBidAskPair(
+        bid_px=_units(bid_price), ask_px=_units(ask_price), bid_sz=int(bid_size), ask_sz=int(ask_size)
+    )
+    fields: Any = {"rtype": dbn.RType.from_int(number), "levels": level, **common(text, options)}
+    return bytes(dbn.CMBP1Msg(**fields))
+
+
+def ohlcv(ts_event: int, prices: Sequence[float], volume: int, number: int = 0x21, **options: Any) -> bytes:
+    """A bar that begins at `ts_event`: open, high, low, close; 0x20 is ohlcv-1s, then 1m, 1h, 1d."""
+    names = ("open", "high", "low", "close")
+    fields: Any = {"publisher_id": 1, "instrument_id": 5, "ts_event": ts_event, "volume": volume, **options}
+    fields |= {name: _units(str(price)) for name, price in zip(names, prices, strict=True)}
+    return bytes(dbn.OHLCVMsg(rtype=dbn.RType.from_int(number), **fields))
+
+
 def trade(text: str, **options: Any) -> bytes:
     """A record of the schema trades."""
     return bytes(dbn.TradeMsg(depth=0, **common(text, options)))

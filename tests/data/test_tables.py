@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from cift.data.catalog import Catalog
-from cift.data.importers import import_csv, import_lean, import_parquet, import_taq, import_tardis, import_truefx, tables
+from cift.data.importers import import_csv, import_lean, import_parquet, import_taq, import_tardis, import_truefx, table_files
 from cift.errors import (
     CorruptData,
     DataError,
@@ -172,7 +172,7 @@ def test_ids_that_are_no_numbers_are_left_out(tmp_path):
 def test_blocks_change_nothing(tmp_path, monkeypatch, block):
     text = "ts_event,price,size\n" + "".join(f"{MONDAY_NS + n},10.{n % 4 * 25:02},{n + 1}\n" for n in range(200))
     catalog, _ = imported(tmp_path, text)
-    monkeypatch.setattr(tables, "BYTES_PER_BLOCK", block)
+    monkeypatch.setattr(table_files, "BYTES_PER_BLOCK", block)
     other = Catalog(tmp_path / "other")
     import_csv(other, tmp_path / "x.csv", schema="trades", symbol=ABC)
     assert other.ticks(ABC).feeds[0].content_hash == catalog.ticks(ABC).feeds[0].content_hash
@@ -213,7 +213,7 @@ def test_parquet_gives_the_same_rows_as_csv(tmp_path):
         (TRADES, {"timezone": "Mars"}, InvalidParameter, "timezone 'Mars'"),
         (TRADES, {"date": "today"}, InvalidParameter, "date must be a day"),
         (TRADES, {"session": ("9", "10")}, InvalidParameter, "session must be"),
-        (TRADES, {"schema": "mbo"}, InvalidParameter, "quotes or trades"),
+        (TRADES, {"schema": "mbo"}, InvalidParameter, "quotes, trades, mbp or bars"),
         (TRADES, {"schema": "ohlcv"}, UnknownName, "schema 'ohlcv'"),
     ],
 )

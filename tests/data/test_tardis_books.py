@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cift.data.catalog import Catalog
-from cift.data.importers import import_tardis, tables
+from cift.data.importers import import_tardis, table_files
 from cift.domain.schemas import LAST, SNAPSHOT, SUSPECT
 from cift.errors import DataError, NoData, NotSupported, TimeOrder
 from tests.data.depth import apply, books, stored
@@ -79,7 +79,7 @@ def test_blocks_of_every_size_give_the_same(tmp_path, monkeypatch):
     start = next(at for at, one in enumerate(expected) if one[0])
     before = None
     for size in (300, 1_000, 1 << 22):
-        monkeypatch.setattr(tables, "BYTES_PER_BLOCK", size)
+        monkeypatch.setattr(table_files, "BYTES_PER_BLOCK", size)
         folder = tmp_path / str(size)
         folder.mkdir()
         catalog, report = imported(folder, CHANGES + "".join(text))

@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 from exchange_calendars import calendar_utils as utils
 
-from cift.domain.calendar import ALIASES, ALWAYS_OPEN, CALENDARS, calendar_name, sessions
+from cift.domain.calendar import ALIASES, ALWAYS_OPEN, CALENDARS, calendar_name, sessions, trading_days
 from cift.errors import UnknownName
 
 
@@ -112,3 +113,27 @@ def test_closes_are_whole_nanoseconds():
     found = sessions("XNYS", ns("2023-01-01"), ns("2023-02-01"))
     assert found is not None
     assert found.closes_ns.dtype == np.int64
+
+
+@pytest.mark.parametrize("name", ["XNYS", "NASDAQ", "CMES", "XTKS", "24/5"])
+def test_days_are_the_sessions_with_their_dates(name):
+    start, end = ns("2025-12-01"), ns("2026-01-10")
+    days = trading_days(name, start, end)
+    found = sessions(name, start, end)
+    assert days is not None
+    assert found is not None
+    at = np.searchsorted(days.opens_ns, found.opens_ns)
+    assert days.opens_ns[at].tolist() == found.opens_ns.tolist()
+    assert days.closes_ns[at].tolist() == found.closes_ns.tolist()
+    # A session ends on its date, by the clock of its exchange; one that ends at midnight is that of the day before.
+    ends = [datetime.fromtimestamp((close - 1) // 10**9, ZoneInfo(days.zone)).date() for close in days.closes_ns[at].tolist()]
+    assert [date(1970, 1, 1) + timedelta(days=day) for day in days.days[at].tolist()] == ends
+
+
+def test_days_before_a_calendar_knows_its_holidays_are_not_there():
+    assert trading_days("XKRX", ns("1950-01-01"), ns("1950-02-01")) is None
+
+
+def test_days_of_a_calendar_that_is_none_suggest_one():
+    with pytest.raises(UnknownName, match="did you mean 'XNYS'"):
+        trading_days("XNYC", ns("2026-01-05"), ns("2026-01-06"))

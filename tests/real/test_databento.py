@@ -13,7 +13,7 @@ import pytest
 import cift
 from cift.data.importers import import_databento
 from cift.data.view import Ticks
-from cift.errors import NotSupported
+from cift.errors import NoData, NotSupported
 
 SNAPSHOT = "databento/esh4-glbx-mdp3-20231224.mbo.dbn.zst"
 MBO = "databento/orderbooks_mbo_2024-05-08T00-00-00_2024-05-08T00-00-02.dbn.zst"
@@ -89,6 +89,20 @@ def records(path: Path) -> list[Any]:
 
 
 @pytest.mark.parametrize("file", [TRADES, MBP_1])
+def test_the_vendors_bars_in_the_catalog_are_those_made_of_its_trades(real_data: Path, tmp_path: Path, file: str) -> None:
+    catalog = cift.Catalog(tmp_path)
+    import_databento(catalog, real_data / file, definitions=real_data / FUTURES_DEFINITION)
+    report = import_databento(catalog, real_data / BARS, definitions=real_data / FUTURES_DEFINITION)
+    assert (report.rows_written, report.symbol) == (60, "ESU4.GLBX, NQU4.GLBX")
+    made = catalog.ticks("ESU4.GLBX").bars("1m")
+    told = catalog.bars("ESU4.GLBX", "1m")
+    assert made.height == 4
+    assert told.height == 30
+    columns = ["ts_open", "ts_event", "open", "high", "low", "close", "volume"]
+    assert told.join(made, on="ts_open", how="semi").select(columns).equals(made.select(columns))
+
+
+@pytest.mark.parametrize("file", [TRADES, MBP_1])
 def test_minutes_of_the_trades_are_the_vendors_bars(real_data: Path, tmp_path: Path, file: str) -> None:
     catalog = cift.Catalog(tmp_path)
     report = import_databento(catalog, real_data / file, definitions=real_data / FUTURES_DEFINITION)
@@ -135,23 +149,67 @@ def test_a_strategy_trades_over_an_imported_file(real_data: Path, tmp_path: Path
     assert first.digest == second.digest
 
 
-SUPPORTED = {"mbo": 2, "mbp-1": 2, "tbbo": 4, "trades": 2}
-"""Schemas that are read, and the records that their fixture leaves in a catalog."""
-FIXTURES = 22
+FIXTURES: dict[str, dict[str, int] | type[Exception]] = {
+    "bbo-1m.dbn.zst": {"quotes": 4},
+    "bbo-1s.dbn.zst": {"quotes": 4},
+    "cbbo-1s.dbn.zst": {"quotes": 2},
+    "cmbp-1.dbn.zst": {"quotes": 2},
+    "imbalance.dbn.zst": NotSupported,
+    "mbo.dbn": {"mbo": 2},
+    "mbo.dbn.zst": {"mbo": 2},
+    "mbp-1.dbn.zst": {"quotes": 2},
+    "mbp-10.dbn.zst": {"mbp": 22},
+    "ohlcv-1d.dbn.zst": NoData,
+    "ohlcv-1h.dbn.zst": {"bars": 2},
+    "ohlcv-1m.dbn.zst": {"bars": 2},
+    "ohlcv-1s.dbn.zst": {"bars": 2},
+    "statistics.dbn.zst": NotSupported,
+    "status.dbn.zst": NotSupported,
+    "tbbo.dbn.zst": {"quotes": 2, "trades": 2},
+    "trades.dbn.zst": {"trades": 2},
+}
+"""Every fixture of the vendor, and the rows of each schema that it leaves, or how it is refused. (ohlcv-1d holds no records,
+and those of definitions are read by tests/real/test_definitions.py.)"""
 
 
-def test_every_fixture_is_read_or_refused_by_name(real_data: Path, tmp_path: Path) -> None:
-    fixtures = sorted((real_data / "databento/fixtures").glob("*.dbn*"))
-    assert len(fixtures) == FIXTURES
-    for number, path in enumerate(fixtures):
-        schema = path.name.split(".")[1]
-        if schema == "definition":
-            continue  # tests/real/test_definitions.py
-        catalog = cift.Catalog(tmp_path / str(number))
-        if schema in SUPPORTED:
-            assert import_databento(catalog, path).rows_written == SUPPORTED[schema]
-            assert catalog.symbols() == ["ESH1.GLBX"]
-        else:
-            with pytest.raises(NotSupported, match=schema):
-                import_databento(catalog, path)
-            assert catalog.symbols() == []
+def test_no_fixture_is_forgotten(real_data: Path) -> None:
+    names = sorted(path.name.removeprefix("test_data.") for path in (real_data / "databento/fixtures").glob("*.dbn*"))
+    definitions = [name for name in names if name.startswith("definition.")]
+    assert len(definitions) == 5
+    assert [name for name in names if name not in definitions] == sorted(FIXTURES)
+
+
+@pytest.mark.parametrize("name", FIXTURES)
+def test_every_fixture_is_read_or_refused_by_name(real_data: Path, tmp_path: Path, name: str) -> None:
+    path, expected = real_data / f"databento/fixtures/test_data.{name}", FIXTURES[name]
+    catalog = cift.Catalog(tmp_path)
+    if isinstance(expected, dict):
+        report = import_databento(catalog, path)
+        assert {schema: report.counts[schema] for schema in expected} == expected
+        assert report.rows_written == sum(expected.values())
+        assert catalog.symbols() == ["ESH1.GLBX"]
+        return
+    with pytest.raises(expected, match=name.split(".")[0] if expected is NotSupported else "holds no records"):
+        import_databento(catalog, path)
+    assert catalog.symbols() == []
+
+
+def test_ten_levels_are_those_of_each_record(real_data: Path, tmp_path: Path) -> None:
+    path = real_data / "databento/fixtures/test_data.mbp-10.dbn.zst"
+    catalog = cift.Catalog(tmp_path)
+    import_databento(catalog, path)
+    frame = (
+        pl.scan_parquet(tmp_path / "mbp").sort("ts_event", "sequence").collect().with_columns(pl.col("side").cast(pl.String))
+    )
+    for record in records(path):
+        book: dict[str, dict[float, float]] = {"bid": {}, "ask": {}}
+        for side, price, size in (
+            frame.filter((pl.col("venue_seq") <= record.sequence) & (pl.col("side") != "none"))
+            .select("side", "price", "size")
+            .iter_rows()
+        ):
+            book[side][price] = size
+        bids = sorted(((price, size) for price, size in book["bid"].items() if size), reverse=True)
+        asks = sorted((price, size) for price, size in book["ask"].items() if size)
+        assert bids == [(level.bid_px / 10**9, level.bid_sz) for level in record.levels]
+        assert asks == [(level.ask_px / 10**9, level.ask_sz) for level in record.levels]

@@ -84,6 +84,40 @@ def test_bars_of_lean_ticks_are_those_of_another_engine(real_data: Path, tmp_pat
     assert built.drop("ts_event").rows() == told.select(prices).rows()
 
 
+LEAN_BARS = ["ms", *(f"{side}_{name}" for side in ("bid", "ask") for name in ("open", "high", "low", "close", "size"))]
+
+
+@pytest.mark.parametrize("side", ["bid", "ask"])
+@pytest.mark.parametrize(("period", "spec", "count"), [("second", "1s", 24_050), ("minute", "1m", 1_428)])
+def test_bars_of_another_engine_in_the_catalog_are_ours(
+    real_data: Path, tmp_path: Path, period: str, spec: str, count: int, side: str
+) -> None:
+    catalog = cift.Catalog(tmp_path)
+    import_lean(catalog, real_data / "fx/fxcm_eurusd_tick_20140507.zip", symbol="EURUSD.FXCM")
+    names = ("open", "high", "low", "close")
+    report = import_csv(
+        catalog,
+        real_data / f"fx/fxcm_eurusd_{period}_20140507.zip",
+        schema="bars",
+        spec=spec,
+        stamp="open",
+        symbol="EURUSD.FXCM",
+        names=LEAN_BARS,
+        columns={"ts_open": "ms", "volume": f"{side}_size"} | {name: f"{side}_{name}" for name in names},
+        time_unit="ms",
+        date="2014-05-07",
+    )
+    assert report.rows_written == count
+    theirs, ours = catalog.bars("EURUSD.FXCM", spec), catalog.ticks("EURUSD.FXCM").bars(spec, on=side)
+    columns = ["ts_open", "ts_event", *names, "volume"]
+    assert theirs.select(columns).equals(ours.select(columns))
+
+
+def test_a_file_of_bars_says_how_it_is_imported(real_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotSupported, match="holds bars of bid and ask; import one side with import_csv"):
+        import_lean(cift.Catalog(tmp_path), real_data / "fx/fxcm_eurusd_minute_20140507.zip", symbol="EURUSD.FXCM")
+
+
 def test_truefx(real_data: Path, tmp_path: Path) -> None:
     catalog = cift.Catalog(tmp_path)
     report = import_truefx(catalog, real_data / "other/truefx_usdjpy_ticks.csv", symbol="USDJPY.TRUEFX")

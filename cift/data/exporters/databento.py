@@ -23,7 +23,8 @@ import numpy as np
 import polars as pl
 
 from cift.data.columns import Array, RawColumns, length
-from cift.data.importers.databento import KEPT_FLAGS, NO_PRICE, PRICE_DECIMALS, prices
+from cift.data.importers.databento.file import NO_PRICE, PRICE_DECIMALS, prices
+from cift.data.importers.databento.records import KEPT_FLAGS
 from cift.data.times import DAY_NS
 from cift.domain.chunk import SchemaName
 from cift.domain.schemas import NO_TIME_NS

@@ -31,6 +31,7 @@ from cift.data.columns import Array, RawColumns, one_array
 from cift.data.importers.book_chain import BookChain, BookEvent
 from cift.data.importers.levels import LevelRows
 from cift.data.importers.mixed import FinestSteps, MixedRows, Stored, count_rows, since_snapshot, store
+from cift.data.importers.stored_bars import Among
 from cift.data.importers.tables import NS_PER_UNIT, CsvFile, Source, Times
 from cift.data.importers.text import lines
 from cift.data.report import ImportReport, Tally
@@ -326,13 +327,16 @@ class _Job:
             self.tally.source = self.name
             screen.finish()
 
+        # The last kline of a day ends at the midnight after it, and takes nothing of that day along.
+        among = Among(self.catalog, self.symbol, spec)
         with self.catalog.writer() as writer:
-            writer.add("bars", self.symbol, screened(), spec)
+            writer.add("bars", self.symbol, among.bars(screened()), spec)
             if not writer.staged:
                 raise NoData(f"no row of {self.name} passed; nothing was written")
             written = self.catalog.commit(writer, [instrument])
         self.notes.append(f"klines of {spec}")
-        rows_written, elapsed = sum(manifest.rows for manifest in written), time.perf_counter() - self.started
+        self.tally.counts["kept_beside"] = among.kept
+        rows_written, elapsed = sum(manifest.rows for manifest in written) - among.kept, time.perf_counter() - self.started
         return self.tally.report(self.symbol, self.rows_read, rows_written, elapsed, tuple(self.notes))
 
     def _klines(self, table: CsvFile, length_ns: int) -> Iterator[tuple[Array, RawColumns]]:

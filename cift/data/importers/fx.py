@@ -18,18 +18,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cift.data.importers.table_files import first_lines
 from cift.data.importers.tables import CsvFile, Source, Times, run
 from cift.data.importers.text import zipped
 from cift.data.report import ImportReport
 from cift.domain.calendar import ALWAYS_OPEN
 from cift.domain.instrument import Number
-from cift.errors import CorruptData, DataError, InvalidParameter
+from cift.errors import CorruptData, DataError, InvalidParameter, NotSupported
 
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
 
 SIZE = 1_000_000
 """What a quote of currencies is commonly good for, in units of the first of them."""
+BAR_COLUMNS = 11
+"""Of a bar LEAN gives the time, and open, high, low, close and size of bid and of ask."""
 _DAY = re.compile(r"(?<!\d)(\d{4})(\d{2})(\d{2})(?!\d)")
 
 
@@ -62,10 +65,16 @@ def import_lean(
         DataError: a row that cannot be read; the message names file and row. The catalog is as it was.
         CorruptData: the .zip is damaged.
         InvalidParameter: no date was given, and no name has one.
+        NotSupported: a file of bars; the message says how to import it.
         TimeOrder: a row goes back in time.
         NoData: no rows.
     """
     path = Path(file)
+    if len(next(iter(first_lines(path, 1)), [])) == BAR_COLUMNS:
+        raise NotSupported(
+            f"{path.name} holds bars of bid and ask; import one side with import_csv(schema='bars', spec='1m', time_unit='ms', "
+            "date=..., names=[...]), or cift data import table"
+        )
     times = Times("ms", timezone, date if date is not None else _date(path))
     table = CsvFile(path, ("ts_event", "bid_price", "ask_price"))
     source = Source(table, "quotes", {}, times, size=size)

@@ -1,7 +1,7 @@
-"""Tables of quotes or trades: CSV and Parquet with whatever columns they have.
+"""Tables of quotes, trades, levels or bars: CSV and Parquet with whatever columns they have.
 
 A table is read a block at a time: its columns are found by name (`cift.data.frames` says which names), its times brought to
-UTC, rows left out that are of something else, and the rest passes the screen. One column of each quote or trade is a time:
+UTC, rows left out that are of something else, and the rest passes the screen. One column of each row is a time:
 
 | the column holds | read as |
 |---|---|
@@ -13,54 +13,45 @@ UTC, rows left out that are of something else, and the rest passes the screen. O
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import re
 import time
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
+from cift.data.bar_screen import screen_of
 from cift.data.columns import Array, RawColumns, length
 from cift.data.frames import conform, find_columns, infer_step, raw_columns
-from cift.data.importers.text import LINE_BYTES_MAX, UNREADABLE, open_bytes
+from cift.data.importers.bar_tables import Stamps, bar_columns
+from cift.data.importers.stored_bars import Among
+from cift.data.importers.table_files import CsvFile, ParquetFile
+from cift.data.importers.table_times import INT64_MAX, NS_PER_UNIT, WHOLE, Times
 from cift.data.report import ImportReport, Tally
-from cift.data.screen import Screen
-from cift.data.times import Session, datetime_ns, session_intervals
+from cift.data.times import Session, session_intervals
+from cift.domain.bar_spec import BarSpec
 from cift.domain.calendar import ALWAYS_OPEN
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument, Number, to_decimal
 from cift.domain.schemas import PRICE_COLUMNS, SIZE_COLUMNS, TIME_COLUMNS, WORD_CODES, check_schema
-from cift.errors import CiftError, CorruptData, DataError, InvalidParameter, NoData, UnknownName
+from cift.errors import CiftError, DataError, InvalidParameter, NoData, UnknownName
 
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
 
-BYTES_PER_BLOCK = 1 << 22
-ROWS_PER_BATCH = 65_536
-NS_PER_UNIT = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
-TIME_DECIMALS = pa.decimal128(27, 9)
-"""Times with a fraction are read as decimals: a float would lose the nanoseconds."""
-INT64_MAX = 2**63 - 1
-SHOWN_MAX = 300
-"""Characters that an error tells of what a file holds."""
-_WHOLE, _FRACTION = re.compile(r"-?\d+"), re.compile(r"-?\d+\.\d*")
-_COMPACT_DATE = r"^(\d{4})(\d{2})(\d{2})[ T]"
-_HAS_ZONE = re.compile(r"(Z|[+-]\d\d:?\d\d)$")
+__all__ = [
+    "INT64_MAX", "NS_PER_UNIT", "CsvFile", "ParquetFile", "Source", "Times", "Where", "import_csv", "import_parquet", "run",
+]  # fmt: skip
+
 
 Where = Mapping[str, str | Collection[str]]
 """Column of the file -> the text, or texts, that its rows must have there."""
+_WHOLE_TYPES = {"venue_seq": pa.int64(), "trade_id": pa.uint64(), "flags": pa.uint8(), "count": pa.int64()}
 
 
 def import_csv(
@@ -69,6 +60,8 @@ def import_csv(
     *,
     schema: str,
     symbol: str,
+    spec: str | BarSpec | None = None,
+    stamp: str = "open",
     columns: Mapping[str, str] | None = None,
     time_unit: str = "ns",
     timezone: str = "UTC",
@@ -83,13 +76,17 @@ def import_csv(
     calendar: str = ALWAYS_OPEN,
     policies: Mapping[str, str] | None = None,
 ) -> ImportReport:
-    """Imports a CSV file of quotes or trades; it may end in .gz, .zst, .xz or .zip.
+    """Imports a CSV file of quotes, trades, levels or bars; it may end in .gz, .zst, .xz or .zip.
 
     Args:
         catalog: where to. Nothing is visible in it before the whole file has been read.
         file: the file, in time order.
-        schema: "quotes" or "trades".
+        schema: "quotes", "trades", "mbp" (a level a row: action, side, price, size) or "bars".
         symbol: what to store it as, with its venue: "AAPL.XNAS".
+        spec: of bars, what ended them: "1m", "1d".
+        stamp: of bars with one time, which end of a bar it is: "open" or "close". "open" is the safe reading: where it is wrong, a
+            bar is known one bar late, never early; the report says which was used. A bar of "1d" of an instrument with an
+            exchange's calendar is the session of its date.
         columns: our name of a column -> the file's, `{"bid_price": "BID"}`, or the other way round. Columns that are called as
             ours are found.
         time_unit: of numbers: "ns", "us", "ms" or "s".
@@ -122,7 +119,8 @@ def import_csv(
     """
     table = CsvFile(Path(file), tuple(names) if names is not None else None, delimiter)
     times = Times(time_unit, timezone, date)
-    source = Source(table, _of_tables(schema), dict(columns or {}), times, where=where, session=session, size=size)
+    kind, stamps = _of_tables(schema), _stamps(schema, spec, stamp, timezone)
+    source = Source(table, kind, dict(columns or {}), times, where=where, session=session, size=size, bars=stamps)
     return run(catalog, source, symbol, tick_size, lot_size, calendar, policies)
 
 
@@ -132,6 +130,8 @@ def import_parquet(
     *,
     schema: str,
     symbol: str,
+    spec: str | BarSpec | None = None,
+    stamp: str = "open",
     columns: Mapping[str, str] | None = None,
     time_unit: str = "ns",
     timezone: str = "UTC",
@@ -144,194 +144,28 @@ def import_parquet(
     calendar: str = ALWAYS_OPEN,
     policies: Mapping[str, str] | None = None,
 ) -> ImportReport:
-    """Imports a Parquet file of quotes or trades; arguments, report and errors are those of `import_csv`."""
+    """Imports a Parquet file of quotes, trades, levels or bars; arguments, report and errors are those of `import_csv`."""
     times = Times(time_unit, timezone, date)
     table = ParquetFile(Path(file))
-    source = Source(table, _of_tables(schema), dict(columns or {}), times, where=where, session=session, size=size)
+    kind, stamps = _of_tables(schema), _stamps(schema, spec, stamp, timezone)
+    source = Source(table, kind, dict(columns or {}), times, where=where, session=session, size=size, bars=stamps)
     return run(catalog, source, symbol, tick_size, lot_size, calendar, policies)
 
 
 def _of_tables(schema: str) -> SchemaName:
     if check_schema(schema) == "mbo":
-        raise InvalidParameter("a table is imported as quotes or trades; orders have importers of their own")
+        raise InvalidParameter("a table is imported as quotes, trades, mbp or bars; orders have importers of their own")
     return check_schema(schema)
 
 
-# ---------------------------------------------------------------------- files
-
-
-@dataclass
-class CsvFile:
-    """A CSV file. Its first lines are read once, to know its columns and what they hold."""
-
-    path: Path
-    names: tuple[str, ...] | None
-    delimiter: str = ","
-
-    def __post_init__(self) -> None:
-        if len(self.delimiter) != 1:
-            raise InvalidParameter(f"delimiter must be one character, not {self.delimiter!r}")
-        lines = self._first_lines(1 if self.names is not None else 2)
-        header = list(self.names) if self.names is not None else lines.pop(0) if lines else []
-        self.first = lines[0] if lines else []
-        doubled = [name for name, count in Counter(header).items() if count > 1]
-        if doubled:
-            raise DataError(
-                f"{self.path.name} has {doubled[0][:80]!r} twice in its header; pass names= for columns without one"
-            )
-        if self.first and len(self.first) != len(header):
-            raise DataError(f"{self.path.name} has {len(header)} names for {len(self.first)} columns")
-        self.header = header
-        self.first_row = 1 if self.names is not None else 2
-        """Number of the first line of data."""
-
-    def _first_lines(self, count: int) -> list[list[str]]:
-        try:
-            with open_bytes(self.path) as stream:
-                start = b""
-                while start.count(b"\n") < count and len(start) < LINE_BYTES_MAX and (piece := stream.read(1 << 16)):
-                    start += piece
-        except FileNotFoundError:
-            raise DataError(f"{self.path} does not exist") from None
-        except UNREADABLE as error:
-            raise CorruptData(f"{self.path.name} cannot be read: {error}") from None
-        try:
-            text = start.decode("utf-8-sig", "strict" if len(start) < 1 << 16 else "ignore")
-            # A name or number with a line break in it is nothing that a table of ticks has.
-            return list(csv.reader([line for line in text.splitlines() if line][:count], delimiter=self.delimiter))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{self.path.name} is no CSV file: {error}") from None
-
-    def value(self, name: str) -> str:
-        """What the first row has in a column."""
-        return self.first[self.header.index(name)].strip() if self.first else ""
-
-    def batches(self, types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
-        """Some columns, as the given types.
-
-        Raises:
-            DataError: a row has another number of columns, or a value of another kind.
-            CorruptData: the compressed data is damaged.
-        """
-        read = pacsv.ReadOptions(use_threads=False, block_size=BYTES_PER_BLOCK, column_names=self.names)
-        convert = pacsv.ConvertOptions(column_types=dict(types), include_columns=list(types), strings_can_be_null=True)
-        parse = pacsv.ParseOptions(delimiter=self.delimiter)
-        try:
-            with open_bytes(self.path) as stream:
-                native = stream if isinstance(stream, pa.NativeFile) else pa.PythonFile(stream, mode="r")
-                yield from pacsv.open_csv(native, read, parse, convert)
-        except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-            raise DataError(f"{self.path.name}: {str(error)[:SHOWN_MAX]}") from None
-        except UNREADABLE as error:
-            raise CorruptData(f"{self.path.name} cannot be read: {error}") from None
-
-
-@dataclass
-class ParquetFile:
-    """A Parquet file."""
-
-    path: Path
-
-    def __post_init__(self) -> None:
-        try:
-            self._file = pq.ParquetFile(self.path, page_checksum_verification=True)
-            self.header = list(self._file.schema_arrow.names)
-        except FileNotFoundError:
-            raise DataError(f"{self.path} does not exist") from None
-        except Exception as error:  # whatever a decoder raises on damaged bytes, it is the file that is at fault
-            raise CorruptData(f"{self.path.name} cannot be read as Parquet: {error}") from None
-        self.first_row = 0
-
-    def value(self, name: str) -> str:
-        """What the first row has in a column: its types say it all."""
-        kind = self._file.schema_arrow.field(name).type
-        return "0" if pa.types.is_integer(kind) else ""
-
-    def batches(self, types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
-        """Some columns, as they are.
-
-        Raises:
-            CorruptData: the file is damaged.
-        """
-        try:
-            for batch in self._file.iter_batches(ROWS_PER_BATCH, columns=list(types), use_threads=False):
-                batch.validate(full=True)  # text that is none, places beyond an end
-                yield batch
-        except Exception as error:
-            raise CorruptData(f"{self.path.name} cannot be read: {error}") from None
-
-
-# ---------------------------------------------------------------------- times
-
-
-@dataclass(frozen=True)
-class Times:
-    """How a table writes times, see the head of this file.
-
-    Raises:
-        InvalidParameter: a unit, zone or date that there is not.
-    """
-
-    unit: str = "ns"
-    zone: str = "UTC"
-    date: str | dt.date | None = None
-
-    def __post_init__(self) -> None:
-        if self.unit not in NS_PER_UNIT:
-            raise InvalidParameter(f"time_unit must be one of {', '.join(NS_PER_UNIT)}, not {self.unit!r}")
-        try:
-            ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError, TypeError):
-            raise InvalidParameter(f"timezone {self.zone!r} is not known; write it as 'America/New_York'") from None
-        self.midnight_ns  # noqa: B018
-
-    @cached_property
-    def midnight_ns(self) -> int:
-        """What numbers are counted from."""
-        if self.date is None:
-            return 0
-        try:
-            day = dt.date.fromisoformat(self.date) if isinstance(self.date, str) else self.date
-            return datetime_ns(dt.datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(self.zone)))
-        except (ValueError, AttributeError):
-            raise InvalidParameter(f"date must be a day such as '2012-06-21', not {self.date!r}") from None
-
-    def kind(self, value: str) -> pa.DataType:
-        """What a column of a text file is read as, by its first value."""
-        if _WHOLE.fullmatch(value) and self.unit in ("ns", "us"):
-            return pa.int64()
-        # Of seconds and milliseconds the first may be whole and others not.
-        return TIME_DECIMALS if _WHOLE.fullmatch(value) or _FRACTION.fullmatch(value) else pa.string()
-
-    def read(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        """A column of times as timestamps, UTC.
-
-        Raises:
-            DataError: where a value is no time.
-        """
-        kind = column.type
-        target = pa.timestamp("ns", tz="UTC")
-        if pa.types.is_integer(kind) or pa.types.is_decimal(kind):
-            return self._since_midnight(column).cast(target)
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            text = pc.replace_substring_regex(pc.utf8_trim_whitespace(column), _COMPACT_DATE, r"\1-\2-\3 ")
-            shown = next((value.as_py() for value in text if value.is_valid), "")
-            column = text.cast(target if _HAS_ZONE.search(shown[10:]) else pa.timestamp("ns"))
-        if pa.types.is_timestamp(column.type) and column.type.tz is None:
-            column = pc.assume_timezone(column.cast(pa.timestamp("ns")), self.zone)
-        if not pa.types.is_timestamp(column.type):
-            raise DataError(f"times must be texts, whole numbers or timestamps, not {kind}")
-        return column.cast(target)
-
-    def _since_midnight(self, numbers: pa.ChunkedArray) -> pa.ChunkedArray:
-        factor = NS_PER_UNIT[self.unit]
-        for end in pc.min_max(numbers).as_py().values():
-            if end is not None and abs(end * factor + self.midnight_ns) > INT64_MAX:
-                raise DataError(f"time {end} {self.unit} is out of range; pass time_unit= as it is")
-        if pa.types.is_decimal(numbers.type):
-            # Exact: what lies beyond the nanosecond is no whole number of them, and an error.
-            return pc.add(pc.multiply(numbers, pa.scalar(Decimal(factor))).cast(pa.int64()), self.midnight_ns)
-        return pc.add(pc.multiply(numbers.cast(pa.int64()), factor), self.midnight_ns)
+def _stamps(schema: str, spec: str | BarSpec | None, stamp: str, zone: str) -> Stamps | None:
+    if schema != "bars":
+        if spec is not None:
+            raise InvalidParameter(f"spec= is for bars, not for {schema}")
+        return None
+    if spec is None:
+        raise InvalidParameter("bars are stored by what ended them; pass spec= such as '1m'")
+    return Stamps(BarSpec.parse(spec), stamp, zone)
 
 
 # ---------------------------------------------------------------------- rows
@@ -351,6 +185,7 @@ class Source:
         size: the size of quotes that state none.
         size_unit: what one of its sizes stands for (round lots: 100).
         skip: letters of a column of the file, any of which leaves a row out.
+        bars: of bars, how they are stamped.
     """
 
     table: CsvFile | ParquetFile
@@ -362,6 +197,7 @@ class Source:
     size: Number | None = None
     size_unit: int = 1
     skip: tuple[str, str] | None = None
+    bars: Stamps | None = None
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -378,7 +214,7 @@ class Source:
             self._stated_size = float(to_decimal(self.size, "size"))
             self.notes.append(f"{self.name} states no sizes: each is taken to be {self.size}")
         pretended = [*header, *sizes] if self.size is not None else header
-        self.found = find_columns(pretended, self.schema, self.columns)
+        self.found = self._bar_columns() if self.bars is not None else find_columns(pretended, self.schema, self.columns)
         self._symbol = self.found.pop("symbol", None)
         self.found = {ours: theirs for ours, theirs in self.found.items() if theirs in header and ours != "sequence"}
         self._where = {name: [texts] if isinstance(texts, str) else list(texts) for name, texts in (self.where or {}).items()}
@@ -387,12 +223,24 @@ class Source:
                 raise UnknownName(f"where= names {name!r}; {self.name} has {', '.join(header)}")
         if self._symbol in self._where:
             self._symbol = None
-        if "trade_id" in self.found and not _WHOLE.fullmatch(self.table.value(self.found["trade_id"]) or "0"):
+        if "trade_id" in self.found and not WHOLE.fullmatch(self.table.value(self.found["trade_id"]) or "0"):
             del self.found["trade_id"]
             self.notes.append("ids of trades are left out: they are no whole numbers")
         if self.session is not None:
             session_intervals(self.session, 0, 0)
         self._seen_symbols: set[str] = set()
+
+    def _bar_columns(self) -> dict[str, str]:
+        assert self.bars is not None
+        found = bar_columns(self.table.header, self.columns)
+        if "ts_open" not in found:
+            self.bars.check()
+        if "volume" in found and self._stated_size is not None:
+            raise InvalidParameter(f"size= is for bars without a volume; {self.name} has {found['volume']!r}")
+        if "volume" not in found and self._stated_size is None:
+            self._stated_size = 0.0
+            self.notes.append(f"{self.name} states no volume: each bar has 0")
+        return found
 
     def _types(self) -> dict[str, pa.DataType]:
         types: dict[str, pa.DataType] = {}
@@ -401,8 +249,8 @@ class Source:
                 types[theirs] = self.times.kind(self.table.value(theirs))
             elif ours in WORD_CODES:
                 types[theirs] = pa.string()
-            elif ours in ("venue_seq", "trade_id", "flags"):
-                types[theirs] = {"venue_seq": pa.int64(), "trade_id": pa.uint64(), "flags": pa.uint8()}[ours]
+            elif ours in _WHOLE_TYPES:
+                types[theirs] = _WHOLE_TYPES[ours]
             else:
                 types[theirs] = pa.float64()
         others = [*self._where, *([self._symbol] if self._symbol else []), *([self.skip[0]] if self.skip else [])]
@@ -461,6 +309,8 @@ class Source:
             name: self.times.read(table[theirs]) if name in TIME_COLUMNS else table[theirs]
             for name, theirs in self.found.items()
         }
+        if self.bars is not None and "ts_open" not in ours:
+            ours["ts_open"], ours["ts_event"] = self.bars.both(ours["ts_event"])
         if self._stated_size is not None:
             stated = pa.array(np.full(table.num_rows, self._stated_size))
             ours |= dict.fromkeys(SIZE_COLUMNS[self.schema], stated)
@@ -533,9 +383,14 @@ def run(
         DataError, CorruptData, NoData: see `import_csv`.
     """
     started = time.perf_counter()
+    if source.bars is not None:
+        known = catalog.instruments().get(symbol)
+        source.bars.calendar = known.calendar if known is not None and calendar == ALWAYS_OPEN else calendar
+        if "ts_open" not in source.found:
+            source.notes.insert(0, source.bars.note)
     instrument = _steps(catalog, source, symbol, tick_size, lot_size, calendar)
     tally = Tally(source.name)
-    screen = Screen(source.schema, instrument, source.name, tally, policies)
+    screen = screen_of(source.schema, instrument, source.name, tally, policies)
     kept = 0
 
     def screened() -> Iterator[RawColumns]:
@@ -545,11 +400,14 @@ def run(
             yield screen.check(columns, rows)
         screen.finish()
 
+    spec = None if source.bars is None else source.bars.spec.name
+    among = None if spec is None else Among(catalog, symbol, spec)
     with catalog.writer() as writer:
-        writer.add(source.schema, symbol, screened())
+        writer.add(source.schema, symbol, screened() if among is None else among.bars(screened()), spec)
         if not writer.staged:
             raise NoData(f"{source.name} holds no rows to import; nothing was written")
         written = catalog.commit(writer, [instrument])
     tally.counts["left_out"] = source.rows_read - kept
-    rows_written = sum(manifest.rows for manifest in written)
+    tally.counts["kept_beside"] = 0 if among is None else among.kept
+    rows_written = sum(manifest.rows for manifest in written) - tally.counts["kept_beside"]
     return tally.report(symbol, source.rows_read, rows_written, time.perf_counter() - started, tuple(source.notes))

@@ -1,0 +1,68 @@
+"""New bars among those that a catalog holds: a file of a day ends in the next one, whose bars it must not take along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cift.data.columns import RawColumns, length
+from cift.data.reading import PartitionReader
+from cift.data.times import DAY_NS
+from cift.errors import NoData, UnknownSymbol
+
+if TYPE_CHECKING:
+    from cift.data.catalog import Catalog
+
+EVER = (-(2**63), 2**63 - 1)
+
+
+class Among:
+    """Bars of one symbol and spec on their way into a catalog.
+
+    A partition is a UTC day of ends and is written as a whole, and the last bar of a day ends at the midnight after it. So what is
+    stored of the first and the last day goes in again, but for what lies in the time of the new bars, which replace it.
+
+    Attributes:
+        kept: stored bars that went in again.
+    """
+
+    def __init__(self, catalog: Catalog, symbol: str, spec: str) -> None:
+        self._catalog, self._symbol, self._spec = catalog, symbol, spec
+        self.kept = 0
+
+    def bars(self, batches: Iterator[RawColumns]) -> Iterator[RawColumns]:
+        """The new bars, with the stored ones before and after them.
+
+        Raises:
+            CorruptData: a stored day is not what was written.
+        """
+        first_ns = last_ns = None
+        for batch in batches:
+            if not length(batch):
+                continue
+            if first_ns is None:
+                first_ns = int(batch["ts_open"][0])
+                day = int(batch["ts_event"][0]) // DAY_NS
+                yield from self._stored(day, before_ns=first_ns)
+            last_ns = int(batch["ts_event"][-1])
+            yield batch
+        if first_ns is not None and last_ns is not None:
+            yield from self._stored(last_ns // DAY_NS, after_ns=last_ns)
+
+    def _stored(self, day: int, *, before_ns: int | None = None, after_ns: int | None = None) -> Iterator[RawColumns]:
+        for reader in self._readers(day):
+            for columns in reader.groups((EVER,), every_column=True):
+                wanted = columns["ts_event"] <= before_ns if before_ns is not None else columns["ts_open"] >= after_ns
+                if wanted.any():
+                    self.kept += int(np.count_nonzero(wanted))
+                    yield {name: array[wanted] for name, array in columns.items()}
+
+    def _readers(self, day: int) -> list[PartitionReader]:
+        date = str(np.datetime64(day, "D"))
+        try:
+            found = self._catalog.partitions(self._symbol, date)
+        except (UnknownSymbol, NoData):
+            return []
+        return [reader for reader in found if reader.manifest.schema == "bars" and reader.manifest.spec == self._spec]

@@ -100,7 +100,7 @@ mended.repairs.group_by("kind", "action").len("rows").sort("kind", "action")
 # %%
 import_parquet(catalog, mended_quotes.path, schema="quotes", policies={"crossed_quote": "pass"}, **grid)
 report = import_parquet(catalog, mended.path, schema="trades", **grid)
-report
+print(f"{report.rows_written:,} prints stored, {report.counts['equal_times']} of them at the time of the one before")
 
 # %% [markdown]
 # ## The catalog, checked

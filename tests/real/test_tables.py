@@ -12,6 +12,7 @@ import pytest
 import cift
 from cift.data.importers import import_csv, import_lean, import_parquet, import_taq, import_tardis, import_truefx
 from cift.domain.schemas import SUSPECT
+from cift.errors import NotSupported
 
 
 def stored(catalog: cift.Catalog, schema: str) -> pl.DataFrame:

@@ -29,6 +29,8 @@ LAST: Final = 128
 """The last record of an event: venue, handlers and comparisons act here."""
 SNAPSHOT: Final = 32
 """Part of a snapshot or of a correction, not something that happened at this time."""
+OUT_OF_SIGHT: Final = 16
+"""Of a level of size 0: it left what the feed shows, as the best ten; what stands there is not known."""
 BAD_TS_RECV: Final = 8
 """`ts_recv` is known to be wrong."""
 SUSPECT: Final = 4

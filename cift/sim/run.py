@@ -100,7 +100,7 @@ class RunError(Exception):
 
 
 def simulator(spec: RunSpec, header: str = "{}") -> Any:
-    """The compiled run of a spec, with its sources in the order of the view's feeds and nothing pushed yet."""
+    """The compiled run of a spec, with its sources in the order of `feeds_in_order` and nothing pushed yet."""
     instruments = _instruments(spec)
     currencies = sorted({instrument.currency for instrument in instruments.values()})
     if len(currencies) > 1:
@@ -113,7 +113,9 @@ def simulator(spec: RunSpec, header: str = "{}") -> Any:
     symbols = list(instruments)
     return _sim.Run(
         instruments=[_instrument_row(instrument) for instrument in instruments.values()],
-        sources=[(symbols.index(feed.symbol), SCHEMA_CODES[feed.schema], spec.clock_offset_ns) for feed in spec.ticks.feeds],
+        sources=[
+            (symbols.index(feed.symbol), SCHEMA_CODES[feed.schema], spec.clock_offset_ns) for feed in feeds_in_order(spec.ticks)
+        ],
         latency=spec.venue.legs.legs_ns(),
         fees=(*spec.venue.fees.rates(), *spec.venue.fees.charges(lot_sizes.pop())),
         cash=[cash_units(spec.cash)],
@@ -152,13 +154,23 @@ def push(run: Any, source: int, chunk: Chunk) -> None:
         run.push_trades(source, c["ts_event"], c["ts_recv"], c["price"], c["size"], c["aggressor"])
 
 
+def feeds_in_order(view: Any) -> list[Any]:
+    """The feeds of a view as they rank among records of one time: by symbol, and of one symbol its prints first.
+
+    A quote or a level of the time of a print shows what that print has left. Were it to act first, the size that traded would be
+    taken from it a second time, and ours behind it be filled too soon.
+    """
+    rank = {symbol: at for at, symbol in enumerate(view.symbols)}
+    return sorted(view.feeds, key=lambda feed: (rank[feed.symbol], feed.schema != "trades"))
+
+
 def drive(
     run: Any, spec: RunSpec, look_ahead: Callable[[], None] | None = None, put_aside: Callable[[], None] | None = None
 ) -> int:
     """Feeds a started run until it is over, and returns the rows pushed. `look_ahead` and `put_aside` are called after each
     chunk.
     """
-    chunks: list[Iterator[Chunk]] = [feed.chunks(spec.chunk_rows) for feed in spec.ticks.feeds]
+    chunks: list[Iterator[Chunk]] = [feed.chunks(spec.chunk_rows) for feed in feeds_in_order(spec.ticks)]
     pushed = 0
     try:
         while (source := run.advance()) is not None:
@@ -368,7 +380,7 @@ def _record(
     times = columns["equity"]["ts"]
     first = int(times[0]) if len(times) else 0
     last = int(times[-1]) if len(times) else first
-    feeds = spec.ticks.feeds
+    feeds = feeds_in_order(spec.ticks)
     anomalies = {name: count for name, count in zip(ANOMALIES, compiled.anomalies(), strict=True) if count}
     notes = list(getattr(spec.ticks, "notes", ()))
     if anomalies:

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use cift_sim::account::Money;
 use cift_sim::desk::Desk;
-use cift_sim::feed::{LAST, MboColumns, NO_TIME, QuoteColumns, Schema, Source, TradeColumns};
+use cift_sim::feed::{LAST, LevelColumns, MboColumns, NO_TIME, QuoteColumns, Schema, Source, TradeColumns};
 use cift_sim::fees::Fees;
 use cift_sim::instrument::{Instrument, Step};
 use cift_sim::journal::Journal;
@@ -131,6 +131,18 @@ fn push(simulation: &mut Simulation, source: u16, c: &Columns, from: usize) -> b
                 price: &c.price[rows.clone()],
                 size: &c.size[rows.clone()],
                 order_id: &c.id[rows.clone()],
+                flags: &c.flags[rows.clone()],
+            },
+        ),
+        Schema::Mbp => feed.push_levels(
+            &CENTS,
+            &LevelColumns {
+                ts_event: &c.ts[rows.clone()],
+                ts_recv: &c.recv[rows.clone()],
+                action: &c.action[rows.clone()],
+                side: &c.side[rows.clone()],
+                price: &c.price[rows.clone()],
+                size: &c.size[rows.clone()],
                 flags: &c.flags[rows.clone()],
             },
         ),

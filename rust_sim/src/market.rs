@@ -1,7 +1,7 @@
 //! The market as a strategy sees it: the record in the order of its arrival, without the strategy's own orders.
 
 use crate::book::{Book, PriceLevel};
-use crate::feed::{Action, LAST, MboRow, QuoteRow, Row, RowSlice, SNAPSHOT, TradeRow};
+use crate::feed::{Action, LAST, MboRow, OUT_OF_SIGHT, QuoteRow, Row, RowSlice, SNAPSHOT, TradeRow};
 use crate::matching::{Event, Input, MatchingEngine, RecordInput, Sink};
 use crate::types::{Lots, Nanos, Side, Ticks};
 
@@ -67,6 +67,7 @@ pub(crate) fn book_input(row: &MboRow) -> Option<RecordInput> {
         }
         Action::Cancel => Some(RecordInput::Reduce { id, qty }),
         Action::Modify => row.side.map(|side| RecordInput::Modify { id, side, price, qty }),
+        Action::Set if row.flags & OUT_OF_SIGHT != 0 => row.side.map(|side| RecordInput::OutOfSight { side, price }),
         Action::Set => row.side.map(|side| RecordInput::Level { side, price, qty }),
         Action::Clear => Some(RecordInput::Clear),
         Action::Trade | Action::Fill => None,

@@ -127,6 +127,9 @@ fn command(words: &[&str]) -> Parsed<Option<Input>> {
             };
             of_record(RecordInput::Print { aggressor, price, exact: !rest.contains(&"above"), qty })
         }
+        ["level", side, price, "out-of-sight"] => {
+            of_record(RecordInput::OutOfSight { side: book_side(side)?, price: Ticks(number(price)?) })
+        }
         ["level", side, what] => {
             let (qty, price) = at_price(what)?;
             of_record(RecordInput::Level { side: book_side(side)?, price, qty })

@@ -37,7 +37,7 @@ def rows(catalog: Catalog, schema: str) -> pl.DataFrame:
 
 def story(catalog: Catalog) -> list[str]:
     """Each row of `mbp` as `venue_seq: action side size@price flags`."""
-    flags = {128: "L", 32: "S", 160: "LS", 0: ""}
+    flags = {128: "L", 32: "S", 160: "LS", 16: "O", 144: "LO", 0: ""}
     return [
         f"{row['venue_seq']}: {row['action']} {row['side']} {row['size']:g}@{row['price']} {flags[row['flags']]}".rstrip()
         for row in rows(catalog, "mbp").iter_rows(named=True)
@@ -76,7 +76,7 @@ def test_what_changed_of_ten_levels_becomes_rows_of_single_levels(tmp_path):
     assert catalog.ticks(ES).level == "L2"
 
 
-def test_a_level_that_is_pushed_out_of_the_ten_is_removed(tmp_path):
+def test_a_level_that_is_pushed_out_of_the_ten_is_out_of_sight(tmp_path):
     ten = [(100.0 - n, 1) for n in range(10)]
     catalog, _ = imported(
         tmp_path,
@@ -86,7 +86,7 @@ def test_a_level_that_is_pushed_out_of_the_ten_is_removed(tmp_path):
         mbp10("C B 4@101 128", ten, [], ms=2, sequence=3),
     )
     assert story(catalog)[11:] == [
-        "2: set bid 0@91.0",
+        "2: set bid 0@91.0 O",
         "2: set bid 4@101.0 L",
         "3: set bid 0@101.0",
         "3: set bid 1@91.0 L",

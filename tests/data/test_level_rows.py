@@ -17,7 +17,7 @@ from cift.data.importers.mixed import FinestSteps, MixedRows
 from cift.data.manifest import Layout
 from cift.data.times import DAY_NS
 from cift.data.writing import PartitionWriter
-from cift.domain.schemas import LAST, NO_TIME_NS, SNAPSHOT, SUSPECT
+from cift.domain.schemas import LAST, NO_TIME_NS, OUT_OF_SIGHT, SNAPSHOT, SUSPECT
 from cift.errors import DataError
 from tests.data.depth import apply, books
 from tests.data.market import ABC, MONDAY_NS, QuickDisk
@@ -55,13 +55,31 @@ def test_each_event_is_its_rows_and_ends_once(events):
 def test_changes_lead_from_one_picture_to_the_next(pictures):
     top, book = TopOfBook(), ({}, {})
     for bids, asks in pictures:
-        changes = top.changes(bids, asks)
+        *changes, _ = top.changes(bids, asks)
         for side, changed in enumerate(changes):
             before = dict(book[side])
             assert all(before.get(price, 0.0) != size for price, size in changed), "only what changes is told"
             for price, size in changed:
                 apply(book, side, price, size)
         assert book == (dict(bids), dict(asks))
+
+
+def test_a_level_that_is_pushed_out_is_not_one_that_is_empty():
+    top, rows = TopOfBook(), LevelRows()
+    pictures = [
+        ([(99, 1), (98, 2), (97, 3)], [(101, 1), (102, 2), (103, 3)]),
+        ([(100, 9), (99, 1), (98, 2)], [(101, 1), (103, 3), (104, 4)]),  # 97 is pushed out, 102 is empty
+        ([(100, 9), (99, 1)], [(104, 4)]),  # fewer than ever: all there are
+    ]
+    for at, (bids, asks) in enumerate(pictures):
+        changed_bids, changed_asks, out_of_sight = top.changes(bids, asks)
+        rows.add(MONDAY_NS + at, MONDAY_NS + at, at, changed_bids, changed_asks, at, out_of_sight=out_of_sight)
+    columns, _ = rows.take()
+    gone = columns["size"] == 0
+    out = columns["flags"] & OUT_OF_SIGHT > 0
+    assert columns["price"][gone & out].tolist() == [97]
+    assert sorted(columns["price"][gone & ~out]) == [98, 101, 102, 103]
+    assert not (out & ~gone).any()
 
 
 @given(

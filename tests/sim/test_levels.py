@@ -12,7 +12,7 @@ import pytest
 import cift
 from cift.data.catalog import Catalog
 from cift.domain.instrument import Instrument
-from cift.domain.schemas import LAST
+from cift.domain.schemas import LAST, OUT_OF_SIGHT
 from cift.indicators import EMA
 
 SYMBOL = "ABC.SIM"
@@ -96,6 +96,51 @@ def test_an_order_waits_in_its_queue_until_prints_reach_it(tmp_path):
     result = cift.Backtest(stored(tmp_path, levels(BOOK), trades).ticks(SYMBOL), Wait, cash=10_000).run()
     # 5 stood ahead; 7 traded.
     assert result.fills.select("price", "size").rows() == [(99.99, 2.0)]
+
+
+class JoinOnce(cift.Strategy):
+    """Buys ten at a price as soon as there is a book."""
+
+    price: float = cift.param(99.99)
+    sent: bool = cift.state(False)
+
+    def on_book(self, book: Any) -> None:
+        if not self.sent:
+            self.sent = True
+            self.buy(10, limit=self.price)
+
+
+@pytest.mark.parametrize("later_ns", [0, 1])
+@pytest.mark.parametrize("schema", ["mbp", "quotes"])
+def test_a_print_acts_before_the_book_of_its_time_shows_what_it_left(tmp_path, schema, later_ns):
+    stamps = [START_NS, START_NS + 10**9 + later_ns]
+    catalog = Catalog(tmp_path)
+    instrument = Instrument(SYMBOL, tick_size="0.01", lot_size=1)
+    if schema == "mbp":
+        columns = {"action": "set", "side": "bid", "price": 99.99, "size": [100.0, 40.0]}
+    else:
+        columns = {"bid_price": 99.99, "bid_size": [100.0, 40.0], "ask_price": 100.01, "ask_size": 5.0}
+    catalog.write(schema, SYMBOL, pl.DataFrame({"ts_event": stamps, **columns}), instrument)
+    sold = {"ts_event": [START_NS + 10**9, START_NS + 2 * 10**9], "price": 99.99, "size": [60.0, 45.0], "aggressor": "sell"}
+    catalog.write("trades", SYMBOL, pl.DataFrame(sold))
+    result = cift.Backtest(catalog.ticks(SYMBOL), JoinOnce, cash=10_000).run()
+    # 100 stood ahead: 60 trade, 40 are left and trade, and of the last 45 five reach ours.
+    assert result.fills["size"].to_list() == [5.0]
+
+
+def test_a_level_out_of_sight_keeps_its_queue_ahead_of_ours(tmp_path):
+    flags = [LAST, LAST | OUT_OF_SIGHT, LAST]
+    sizes = {"side": "bid", "price": 99.9, "size": [100.0, 0.0, 100.0], "flags": flags}
+    record = pl.DataFrame(
+        {"ts_event": [START_NS, START_NS + 10**9, START_NS + 2 * 10**9], "action": "set", **sizes},
+        schema_overrides={"flags": pl.UInt8},
+    )
+    trades = pl.DataFrame({"ts_event": [START_NS + 3 * 10**9], "price": [99.9], "size": [15.0], "aggressor": ["sell"]})
+    catalog = stored(tmp_path, record, trades)
+    assert cift.Backtest(catalog.ticks(SYMBOL), JoinOnce, cash=10_000).run(price=99.9).fills.is_empty()
+    emptied = record.with_columns(flags=pl.lit(LAST, pl.UInt8))
+    catalog = stored(tmp_path / "emptied", emptied, trades)
+    assert cift.Backtest(catalog.ticks(SYMBOL), JoinOnce, cash=10_000).run(price=99.9).fills["size"].to_list() == [10.0]
 
 
 def test_a_view_of_later_hours_builds_the_book_from_the_day_on(tmp_path):

@@ -131,11 +131,11 @@ class HyperliquidRecording(Recording):
         first = self._top is None
         if self._top is None:
             self._top = TopOfBook()
-        changed_bids, changed_asks = self._top.changes(bids, asks)
+        changed_bids, changed_asks, out = self._top.changes(bids, asks)
         if not first and not changed_bids and not changed_asks:
             self.tally.counts["unchanged_books"] += 1
             return
-        self._levels.add(ts_event, ts_recv, NO_TIME_NS, changed_bids, changed_asks, self.row, snapshot=first)
+        self._levels.add(ts_event, ts_recv, NO_TIME_NS, changed_bids, changed_asks, self.row, snapshot=first, out_of_sight=out)
 
     def _trade(self, trade: _Trade, ts_recv: int) -> None:
         if not self.is_wanted(trade.coin):

@@ -6,14 +6,14 @@ all its rows carry SNAPSHOT.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 
 import numpy as np
 
 from cift.data.columns import Array, RawColumns, cut, length
 from cift.data.times import DAY_NS
-from cift.domain.schemas import ACTION_CODES, LAST, NO_TIME_NS, SIDE_CODES, SNAPSHOT, SUSPECT
+from cift.domain.schemas import ACTION_CODES, LAST, NO_TIME_NS, OUT_OF_SIGHT, SIDE_CODES, SNAPSHOT, SUSPECT
 
 SET, CLEAR = ACTION_CODES["set"], ACTION_CODES["clear"]
 BID, ASK, NO_SIDE = SIDE_CODES["bid"], SIDE_CODES["ask"], SIDE_CODES["none"]
@@ -36,6 +36,8 @@ class LevelRows:
         """For each event: its rows of clear, of bids and of asks."""
         self._events: list[tuple[int, int, int, int, int]] = []
         """For each event: ts_event, ts_recv, venue_seq, flags, number of the row in the file."""
+        self._out: list[int] = []
+        """Rows of levels that went out of sight."""
 
     def add(
         self,
@@ -48,6 +50,7 @@ class LevelRows:
         flags: int = 0,
         *,
         snapshot: bool = False,
+        out_of_sight: tuple[int, int] = (0, 0),
     ) -> None:
         """Adds one event; one that changes nothing leaves no row.
 
@@ -58,6 +61,7 @@ class LevelRows:
             row: its line in the file.
             flags: of all its rows, beside LAST and SNAPSHOT.
             snapshot: the levels are the whole book.
+            out_of_sight: how many of the first bids and asks left what the feed shows, of which nothing is known then.
         """
         bid_rows, ask_rows = len(bids), len(asks)
         if snapshot:
@@ -65,8 +69,9 @@ class LevelRows:
             self._pairs.append((np.nan, 0.0))
         elif not bid_rows and not ask_rows:
             return
-        self._pairs += bids
-        self._pairs += asks
+        for levels, out in ((bids, out_of_sight[0]), (asks, out_of_sight[1])):
+            self._out += range(len(self._pairs), len(self._pairs) + out)
+            self._pairs += levels
         self._lengths += (snapshot, bid_rows, ask_rows)
         self._events.append((ts_event, ts_recv, venue_seq, flags, row))
 
@@ -84,6 +89,7 @@ class LevelRows:
         ts_event, ts_recv, venue_seq, numbers = (np.repeat(told[:, at], per_event) for at in (0, 1, 2, 4))
         flags = np.repeat(told[:, 3].astype(np.uint8), per_event)
         flags[np.cumsum(per_event) - 1] |= LAST
+        flags[self._out] |= OUT_OF_SIGHT
         columns: RawColumns = {
             "ts_event": ts_event,
             "ts_recv": ts_recv,
@@ -102,24 +108,38 @@ class LevelRows:
 class TopOfBook:
     """What changes from one picture of a book's top levels to the next.
 
-    A feed of the best N levels says nothing of deeper ones, so the book is those N: a level that leaves the picture is set to 0,
-    and set again when it comes back.
+    A feed of the best N levels says nothing of deeper ones, so the book is those N. A level that is gone from among them is set to
+    0; one that was pushed out behind them is set to 0 with the flag OUT_OF_SIGHT, since nothing is known of it until it comes back.
     """
 
     def __init__(self) -> None:
         self._sides: tuple[dict[float, float], dict[float, float]] = ({}, {})
+        self._depth = 0
+        """The most levels that a side has shown: where it shows fewer, there are no more."""
 
-    def changes(self, bids: Pairs, asks: Pairs) -> tuple[Pairs, Pairs]:
-        """The levels to set so that the picture before becomes this one: by price, those that went first."""
+    def changes(self, bids: Pairs, asks: Pairs) -> tuple[Pairs, Pairs, tuple[int, int]]:
+        """The levels to set so that the picture before becomes this one: first those that went out of sight, and how many these
+        are of each side.
+        """
         now = (dict(bids), dict(asks))
-        changed = tuple(_changes(before, after) for before, after in zip(self._sides, now, strict=True))
+        self._depth = max(self._depth, *map(len, now))
+        bounds = [self._bound(side, last) for side, last in zip(now, (min, max), strict=True)]
+        changed_bids, bids_out = _changes(self._sides[0], now[0], lambda price: price < bounds[0])
+        changed_asks, asks_out = _changes(self._sides[1], now[1], lambda price: price > bounds[1])
         self._sides = now
-        return changed[0], changed[1]
+        return changed_bids, changed_asks, (bids_out, asks_out)
+
+    def _bound(self, side: dict[float, float], last: Callable[[Iterable[float]], float]) -> float:
+        """The last price shown, behind which others may stand; NaN, which nothing is behind, where all of them are shown."""
+        return last(side) if side and len(side) == self._depth else np.nan
 
 
-def _changes(before: dict[float, float], after: dict[float, float]) -> Pairs:
-    gone = [(price, 0.0) for price in sorted(before.keys() - after.keys())]
-    return gone + sorted(after.items() - before.items())
+def _changes(before: dict[float, float], after: dict[float, float], is_behind: Callable[[float], bool]) -> tuple[Pairs, int]:
+    """What is set of one side, first what `is_behind` the levels shown and may still stand, and how many these are."""
+    gone = sorted(before.keys() - after.keys())
+    out = [price for price in gone if is_behind(price)]
+    empty = [price for price in gone if not is_behind(price)]
+    return [(price, 0.0) for price in out + empty] + sorted(after.items() - before.items()), len(out)
 
 
 class CarriedBook:

@@ -221,11 +221,11 @@ class _Pictures(_Books):
             times = [self._ns(table, name, numbers).tolist() for name in TIMES]
             sides = [_pictures(table, names[side]) for side in ("bids", "asks")]
             for number, ts_event, ts_recv, bids, asks in zip(numbers.tolist(), *times, *sides, strict=True):
-                changed_bids, changed_asks = top.changes(bids, asks)
+                changed_bids, changed_asks, out = top.changes(bids, asks)
                 if not first and not changed_bids and not changed_asks:
                     self.tally.counts["unchanged_books"] += 1
                     continue
-                rows.add(ts_event, ts_recv, NO_TIME_NS, changed_bids, changed_asks, number, snapshot=first)
+                rows.add(ts_event, ts_recv, NO_TIME_NS, changed_bids, changed_asks, number, snapshot=first, out_of_sight=out)
                 first = False
             columns, of_rows = rows.take()
             if len(of_rows):

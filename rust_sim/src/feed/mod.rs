@@ -6,5 +6,5 @@ mod rows;
 mod source;
 
 pub use columns::{BadRow, LevelColumns, MboColumns, NO_TIME, QuoteColumns, RowProblem, TradeColumns};
-pub use rows::{Action, Flow, LAST, MboRow, QuoteRow, Row, RowSlice, SNAPSHOT, Schema, TradeRow};
+pub use rows::{Action, Flow, LAST, MboRow, OUT_OF_SIGHT, QuoteRow, Row, RowSlice, SNAPSHOT, Schema, TradeRow};
 pub use source::Source;

@@ -7,6 +7,9 @@ pub const LAST: u8 = 128;
 /// Part of a snapshot.
 pub const SNAPSHOT: u8 = 32;
 
+/// Of a level: it left what the feed shows, and what stands there is not known.
+pub const OUT_OF_SIGHT: u8 = 16;
+
 /// The schemas that a source may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

@@ -177,6 +177,13 @@ pub enum RecordInput {
         /// The size that stands there now; zero: none.
         qty: Lots,
     },
+    /// A level that the record does not show any more, as one that left the best ten: nothing is known of it.
+    OutOfSight {
+        /// Side.
+        side: Side,
+        /// Price.
+        price: Ticks,
+    },
     /// All recorded orders are void; what still stands is announced again.
     Clear,
 }

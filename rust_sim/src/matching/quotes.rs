@@ -147,22 +147,29 @@ impl MatchingEngine {
         }
         self.show(Depth::Levels);
         if qty == Lots::ZERO {
-            return self.empty_level(side, price);
+            return self.empty_level(side, price, false);
         }
         self.set_displayed(side, price, qty, sink);
         self.cross(side, price, sink);
     }
 
-    /// The displayed size at a price is gone. Ours there have seen their queue: it is empty but for them.
-    fn empty_level(&mut self, side: Side, price: Ticks) {
+    /// What stands at a price is not told any more. What is shown there next stands ahead of ours, all of it.
+    pub(super) fn record_out_of_sight(&mut self, side: Side, price: Ticks) {
+        self.show(Depth::Levels);
+        self.empty_level(side, price, true);
+    }
+
+    /// The displayed size at a price is gone. Ours there have seen their queue, which is empty but for them, or have it still to
+    /// see.
+    fn empty_level(&mut self, side: Side, price: Ticks, unseen: bool) {
         let mut slot = self.book.level_at(side, price).map_or(NIL, |level| level.head);
         while slot != NIL {
             let following = self.book.next(slot);
             let marks = self.book.node(slot).marks;
             if marks.is_anonymous() {
                 self.remove(slot);
-            } else if marks.is_unseen() {
-                self.book.mark_unseen(slot, false);
+            } else if marks.is_ours() && marks.is_unseen() != unseen {
+                self.book.mark_unseen(slot, unseen);
             }
             slot = following;
         }

@@ -47,6 +47,7 @@ impl MatchingEngine {
             }
             RecordInput::Quote { side, best } => self.record_quote(side, best, sink),
             RecordInput::Level { side, price, qty } => self.record_level(side, price, qty, sink),
+            RecordInput::OutOfSight { side, price } => self.record_out_of_sight(side, price),
             RecordInput::Clear => self.record_clear(),
         }
     }

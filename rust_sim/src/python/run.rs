@@ -101,12 +101,16 @@ fn source_error(py: Python<'_>, symbol: &str, bad: &BadRow) -> PyErr {
         RowProblem::Price(price, _) => ("DataError", format!("price {price} is not a price")),
         RowProblem::Size(size) => (
             "OffLotSize",
-            format!("size {size} is not a positive whole number of lots; check the instrument's lot_size"),
+            format!(
+                "size {size} is not a whole number of lots, above 0 (of a level: or 0); check the instrument's lot_size"
+            ),
         ),
         RowProblem::Action(code) => {
-            ("DataError", format!("action {:?} is not one of A, C, M, T, F, R", char::from(code)))
+            ("DataError", format!("action {:?} is not one of A, C, M, T, F, R (of levels: S, R)", char::from(code)))
         }
-        RowProblem::Side(code) => ("DataError", format!("side {:?} is not one of B, A, N", char::from(code))),
+        RowProblem::Side(code) => {
+            ("DataError", format!("side {:?} is not one of B, A, N (of a level: B, A)", char::from(code)))
+        }
         RowProblem::ReceivedEarly(event, received) => (
             "TimeOrder",
             format!(

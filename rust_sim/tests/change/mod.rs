@@ -39,6 +39,9 @@ fn input_with(
             RecordInput::Quote { side: of, best } => {
                 RecordInput::Quote { side: side(of), best: best.map(|(at, qty)| (price(at), qty)) }
             }
+            RecordInput::OutOfSight { side: of, price: at } => {
+                RecordInput::OutOfSight { side: side(of), price: price(at) }
+            }
             RecordInput::Level { side: of, price: at, qty } => {
                 RecordInput::Level { side: side(of), price: price(at), qty }
             }

@@ -434,6 +434,9 @@ impl Flow {
         }
         let through = i64::from(!self.tidy && self.rng.percent(20)) * 3;
         let price = Ticks(CENTRE - side.sign() * (1 + self.rng.between(0, 6) - through));
+        if self.rng.percent(10) {
+            return RecordInput::OutOfSight { side, price };
+        }
         let qty = Lots(if self.rng.percent(25) { 0 } else { self.rng.between(1, 30) });
         RecordInput::Level { side, price, qty }
     }

@@ -80,7 +80,7 @@ impl Auditor {
                 | RecordInput::Level { qty, .. }
                 | RecordInput::Print { qty, .. } => qty.0.max(0),
                 RecordInput::Quote { best, .. } => best.map_or(0, |(_, qty)| qty.0.max(0)),
-                RecordInput::Reduce { .. } | RecordInput::Clear => 0,
+                RecordInput::Reduce { .. } | RecordInput::OutOfSight { .. } | RecordInput::Clear => 0,
             };
             // A refill at the next event adds what comes back to what this event brings.
             if self.refill == Refill::NextEvent {

@@ -374,6 +374,13 @@ impl NaiveEngine {
             RecordInput::Print { aggressor, price, exact, qty } => self.print(aggressor, price, exact, qty, out),
             RecordInput::Quote { side, best } => self.quote(side, best, out),
             RecordInput::Level { side, price, qty } => self.level(side, price, qty, out),
+            RecordInput::OutOfSight { side, price } => {
+                self.levels = true;
+                self.rows.retain(|r| !(r.side == side && r.price == price && r.kind == Kind::Segment));
+                for row in self.rows.iter_mut().filter(|r| r.side == side && r.price == price) {
+                    row.seen = false;
+                }
+            }
             RecordInput::Clear => {
                 self.shown = [None, None];
                 self.levels = false;

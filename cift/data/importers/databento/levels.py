@@ -12,7 +12,7 @@ from cift.data.columns import Array, RawColumns
 from cift.data.importers.databento.file import LEVELS, NO_PRICE, prices
 from cift.data.importers.databento.records import KEPT_FLAGS, NO_ACTION, Reader, moved_ends, venue_numbers
 from cift.data.times import DAY_NS
-from cift.domain.schemas import ACTION_CODES, LAST, NO_TIME_NS, SIDE_CODES, SNAPSHOT
+from cift.domain.schemas import ACTION_CODES, LAST, NO_TIME_NS, OUT_OF_SIGHT, SIDE_CODES, SNAPSHOT
 
 CLEAR, SET = ACTION_CODES["clear"], ACTION_CODES["set"]
 _CLEARED = ord("R")
@@ -60,8 +60,9 @@ def side_of(records: Array, side: str) -> Side:
 class LevelReader(Reader):
     """Records of mbp-10 as rows of `mbp`: each tells ten levels a side, and what changed of them becomes rows.
 
-    A level that is pushed out of the ten is removed (set to 0), since nothing is known of it from then on. The first record of
-    a UTC day, and each that clears the book, begins with a `clear` and sets all its levels, so every day builds its own book.
+    A level that is pushed out behind the ten is set to 0 with the flag OUT_OF_SIGHT, since nothing is known of it from then on. The
+    first record of a UTC day, and each that clears the book, begins with a `clear` and sets all its levels, so every day builds its
+    own book.
     """
 
     bids: Side = field(default_factory=_nothing)
@@ -107,6 +108,11 @@ class LevelReader(Reader):
         ends = np.append(of[1:] != of[:-1], True)[: len(of)]
         row_flags = np.where(ends, flags[of], flags[of] & np.uint8(255 - LAST))
         row_flags = np.where(begins[of], row_flags | np.uint8(SNAPSHOT), row_flags).astype(np.uint8)
+        # Gone, and behind the last of ten that are shown: pushed out rather than emptied.
+        last_bid, last_ask = price[of, 3 * LEVELS], price[of, 4 * LEVELS]
+        bid_out = (column >= 1) & (column <= LEVELS) & (last_bid != NO_PRICE) & (price[there] < last_bid)
+        ask_out = (column > LEVELS) & (column <= 2 * LEVELS) & (last_ask != NO_PRICE) & (price[there] > last_ask)
+        row_flags[bid_out | ask_out] |= OUT_OF_SIGHT
         sides = np.repeat(np.array([SIDE_CODES["bid"], SIDE_CODES["ask"]] * 2, dtype=np.uint8), LEVELS)
         sides = np.append(np.uint8(SIDE_CODES["none"]), sides)
         received = records["ts_recv"].view("i8")

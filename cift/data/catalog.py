@@ -36,6 +36,7 @@ from cift.data.reading import Interval, PartitionReader, selected_rows
 from cift.data.report import ImportReport, Tally
 from cift.data.rows import raw_batches
 from cift.data.storage import Disk, Staging, locked
+from cift.data.stored_bars import Among, begun
 from cift.data.times import DAY_NS, Session, TimeLike, iso, time_ns, time_range
 from cift.data.upkeep import (
     ALWAYS,
@@ -127,7 +128,8 @@ class Catalog:
         policies: Mapping[str, str] | None = None,
         source: str = "rows",
     ) -> ImportReport:
-        """Stores rows of one symbol. All days that the rows touch are replaced, and become visible together.
+        """Stores rows of one symbol. All days that the rows touch are replaced, and become visible together; of bars, what is
+        stored of the time that they cover.
 
         Args:
             schema: "mbo", "mbp", "quotes", "trades" or "bars".
@@ -200,13 +202,17 @@ class Catalog:
         first, rows = with_first(screened())
         into = dataset_name(kind, spec_text)
         held = self._held_before(into, symbol, int(first["ts_event"][0])) if append and first is not None else []
+        among = None if spec_text is None or append else Among(self, symbol, spec_text)
         with self.writer() as writer:
             stored = (columns for reader in held for columns in reader.groups((ALWAYS,), every_column=True))
-            writer.add(kind, symbol, chain(stored, rows), spec_text)
+            writer.add(kind, symbol, chain(stored, rows if among is None else among.bars(rows)), spec_text)
             if first is None:
                 raise NoData(f"no rows of {schema} were given for {symbol}; nothing was written")
             written = self.commit(writer, [instrument], held)
         rows_written = sum(manifest.rows for manifest in written) - sum(reader.manifest.rows for reader in held)
+        if among is not None:
+            rows_written -= among.kept
+            tally.counts["kept_beside"] = among.kept
         return tally.report(symbol, rows_read, rows_written, time.perf_counter() - started)
 
     def writer(self) -> PartitionWriter:
@@ -657,8 +663,8 @@ class Catalog:
         Args:
             symbol: which one.
             spec: what ended them, as they were stored: "1m".
-            start: bars that ended at this time or later; None: from the first. A lone date (no `end`) is that day.
-            end: excluded; None: to the last.
+            start: bars that began at this time or later; None: from the first. A lone date (no `end`) is that day.
+            end: bars that began before it; None: to the last.
 
         Raises:
             UnknownSymbol: where the catalog does not hold it.
@@ -670,7 +676,6 @@ class Catalog:
         wanted = dataset_name("bars", BarSpec.parse(spec).name)
         held = self._held(symbol)
         start_ns, end_ns = time_range(start, end)
-        interval = (FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns)
         if wanted not in held:
             others = [name.partition("=")[2] for name in held if name.startswith("bars/")]
             raise NoData(
@@ -678,7 +683,7 @@ class Catalog:
                 + (f", but of {', '.join(others)}" if others else "")
                 + ("; `ticks(...).bars(spec)` makes them of records" if any("bars/" not in name for name in held) else "")
             )
-        pieces = list(selected_rows(tuple(self._readers(wanted, symbol, start_ns, end_ns)), (interval,)))
+        pieces = list(begun(self._readers(wanted, symbol, start_ns), start_ns, end_ns))
         if not pieces:
             raise NoData(self._no_data(symbol, [wanted], start_ns, end_ns, None))
         return stored_frame(join(pieces))

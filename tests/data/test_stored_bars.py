@@ -50,7 +50,9 @@ def test_bars_come_out_as_they_went_in_and_each_spec_stands_apart(catalog):
     assert_frame_equal(catalog.bars(SYMBOL, "1m"), minutes)
     assert_frame_equal(catalog.bars(SYMBOL, "60m"), hours)
     day = catalog.bars(SYMBOL, "1m", "2026-01-06")
-    assert_frame_equal(day, minutes.filter(pl.col("ts_event").dt.date() == pl.date(2026, 1, 6)))
+    assert_frame_equal(day, minutes.filter(pl.col("ts_open").dt.date() == pl.date(2026, 1, 6)))
+    part = catalog.bars(SYMBOL, "1m", "2026-01-05T23:58", "2026-01-06T00:02")
+    assert part["ts_open"].dt.strftime("%H:%M").to_list() == ["23:58", "23:59", "00:00", "00:01"]
     assert catalog.ls().group_by("schema", "spec").len().sort("spec").rows() == [("bars", "1h", 3), ("bars", "1m", 3)]
     assert set(catalog.describe(SYMBOL)["schemas"]) == {"bars/spec=1h", "bars/spec=1m"}
     assert catalog.describe(SYMBOL)["schemas"]["bars/spec=1m"]["rows"] == 3_000
@@ -72,13 +74,23 @@ def test_sql_knows_them_by_spec(catalog):
     assert found.rows() == [("1h", 5), ("1m", 100)]
 
 
-def test_a_day_that_is_written_again_is_replaced(catalog):
+def test_bars_that_are_written_again_replace_those_of_their_time(catalog):
     catalog.write("bars", SYMBOL, bars(100), ABC, spec="1m")
-    catalog.write("bars", SYMBOL, bars(40, seed=2), spec="1m")
-    assert_frame_equal(catalog.bars(SYMBOL, "1m"), bars(40, seed=2))
+    report = catalog.write("bars", SYMBOL, bars(40, seed=2), spec="1m")
+    assert (report.rows_written, report.counts["kept_beside"]) == (40, 60)
+    assert_frame_equal(catalog.bars(SYMBOL, "1m"), pl.concat([bars(40, seed=2), bars(100)[40:]]))
     assert catalog.delete(SYMBOL) == 1
     with pytest.raises(UnknownSymbol):
         catalog.bars(SYMBOL, "1m")
+
+
+def test_days_are_written_one_by_one_in_any_order_and_lose_no_bar_at_midnight(catalog):
+    hours = bars(72, length_ns=HOUR_NS)
+    days = [hours[:24], hours[24:48], hours[48:]]
+    for day in (days[1], days[0], days[2], days[0], days[1]):
+        catalog.write("bars", SYMBOL, day, ABC, spec="1h")
+    assert_frame_equal(catalog.bars(SYMBOL, "1h"), hours)
+    assert_frame_equal(catalog.bars(SYMBOL, "1h", "2026-01-06"), days[1])
 
 
 def test_bars_made_of_records_are_stored_as_they_are(catalog):

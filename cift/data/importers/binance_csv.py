@@ -31,11 +31,11 @@ from cift.data.columns import Array, RawColumns, one_array
 from cift.data.importers.book_chain import BookChain, BookEvent
 from cift.data.importers.levels import LevelRows
 from cift.data.importers.mixed import FinestSteps, MixedRows, Stored, count_rows, since_snapshot, store
-from cift.data.importers.stored_bars import Among
 from cift.data.importers.tables import NS_PER_UNIT, CsvFile, Source, Times
 from cift.data.importers.text import lines
 from cift.data.report import ImportReport, Tally
 from cift.data.screen import LATEST_NS
+from cift.data.stored_bars import Among
 from cift.domain.bar_spec import BarSpec
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Number

@@ -29,10 +29,10 @@ from cift.data.bar_screen import screen_of
 from cift.data.columns import Array, RawColumns, length
 from cift.data.frames import conform, find_columns, infer_step, raw_columns
 from cift.data.importers.bar_tables import Stamps, bar_columns
-from cift.data.importers.stored_bars import Among
 from cift.data.importers.table_files import CsvFile, ParquetFile
 from cift.data.importers.table_times import INT64_MAX, NS_PER_UNIT, WHOLE, Times
 from cift.data.report import ImportReport, Tally
+from cift.data.stored_bars import Among
 from cift.data.times import Session, session_intervals
 from cift.domain.bar_spec import BarSpec
 from cift.domain.calendar import ALWAYS_OPEN

@@ -42,9 +42,9 @@ from cift.data.importers.databento.levels import LevelReader
 from cift.data.importers.databento.records import Reader, SampledReader
 from cift.data.importers.databento.symbols import Held, pick, survey
 from cift.data.importers.definitions import import_definitions
-from cift.data.importers.stored_bars import Among
 from cift.data.report import ImportReport, Tally
 from cift.data.screen import Screen
+from cift.data.stored_bars import Among
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument, Number
 from cift.errors import InvalidParameter, NoData, NotSupported

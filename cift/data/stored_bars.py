@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,3 +66,19 @@ class Among:
         except (UnknownSymbol, NoData):
             return []
         return [reader for reader in found if reader.manifest.schema == "bars" and reader.manifest.spec == self._spec]
+
+
+def begun(readers: Iterable[PartitionReader], start_ns: int | None, end_ns: int | None) -> Iterator[RawColumns]:
+    """The stored bars that began within a period, `end_ns` excluded. The last of a day ended in the next one, or later.
+
+    Args:
+        readers: of the days from that of `start_ns` on, ascending; none is opened behind the first bar that began too late.
+    """
+    first, stop = EVER[0] if start_ns is None else start_ns, EVER[1] if end_ns is None else end_ns
+    for reader in readers:
+        for columns in reader.groups((EVER,), every_column=True):
+            wanted = (columns["ts_open"] >= first) & (columns["ts_open"] < stop)
+            if wanted.any():
+                yield {name: array[wanted] for name, array in columns.items()}
+            if columns["ts_open"][-1] >= stop:
+                return

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 from cift.data.actions import actions_frame, decode_actions, encode_actions, read_actions, replaced
 from cift.data.adjusted import adjusted_view, expiry_noted
 from cift.data.bar_screen import screen_of
-from cift.data.closes import close_before
+from cift.data.closes import SOURCES, close_before
 from cift.data.columns import RawColumns, chunks, join, length
 from cift.data.frames import check_chunk_rows
 from cift.data.hashing import selection_hash
 from cift.data.levels import (
     END_NS,
-    EVENTS,
     FIRST_NS,
     LEVELS,
     choose_level,
@@ -382,9 +381,9 @@ class Catalog:
         return decode_actions(data, self._layout.actions)
 
     def price_before(self, symbol: str, before: TimeLike) -> Decimal:
-        """The last price of a symbol before a time, exact: of the session before it, at most ten days back.
+        """The last price of a symbol before a time, exact: of the last session before it that has one, at most ten days back.
 
-        The last print, or the mid of the last quote where nothing printed.
+        The session's last print, or the mid of its last quote where nothing printed in it. Levels (`mbp`) are not read.
 
         Raises:
             UnknownSymbol: the catalog does not know it. DataError: there is none.
@@ -393,7 +392,7 @@ class Catalog:
         if symbol not in known:
             raise self._unknown(symbol)
         before_ns, _ = time_ns(before, "before")
-        readers = {schema: list(self._readers(schema, symbol, before_ns - CLOSE_WITHIN_NS, before_ns)) for schema in EVENTS}
+        readers = {schema: list(self._readers(schema, symbol, before_ns - CLOSE_WITHIN_NS, before_ns)) for schema, _ in SOURCES}
         return close_before(known[symbol], readers, before_ns)
 
     def symbols(self) -> list[str]:

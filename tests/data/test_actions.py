@@ -253,10 +253,36 @@ def test_the_price_before_a_time_is_the_last_print(tmp_path):
     assert catalog.price_before(SYMBOL, "2026-01-07") == Decimal("101.25")
     assert catalog.price_before(SYMBOL, "2026-01-19T23:00") == Decimal(104)
     for before in ("2026-01-05", "2026-01-20"):
-        with pytest.raises(DataError, match="holds no price"):
+        with pytest.raises(DataError, match="holds no trade and no two-sided quote"):
             catalog.price_before(SYMBOL, before)
     with pytest.raises(UnknownSymbol, match=r"ABD\.SIM is not in the catalog"):
         catalog.price_before("ABD.SIM", "2026-01-07")
+
+
+@pytest.mark.parametrize("calendar", ["XNYS", "24/7"])
+def test_a_print_of_days_ago_is_no_price_where_the_session_before_has_quotes(tmp_path, calendar):
+    # Monday prints at 15:00 and has quotes; Tuesday and Wednesday have quotes alone; nothing from Thursday on.
+    instrument = replace(ABC, calendar=calendar)
+    hours = [15, 24 + 15, 48 + 15]
+    ts = pl.Series([MONDAY_NS + hour * HOUR_NS for hour in hours])
+    catalog = Catalog(tmp_path, disk=QuickDisk())
+    catalog.write("trades", SYMBOL, pl.DataFrame({"ts_event": ts[:1], "price": [90.0], "size": [1.0]}), instrument)
+    bids = [100.0, 101.0, 102.0]
+    quotes = {"ts_event": ts, "bid_price": bids, "bid_size": 1.0, "ask_price": [bid + 0.02 for bid in bids], "ask_size": 1.0}
+    catalog.write("quotes", SYMBOL, pl.DataFrame(quotes), instrument)
+    told = [catalog.price_before(SYMBOL, f"2026-01-{day:02d}") for day in (6, 7, 8, 9, 13)]
+    assert told == [Decimal(90), Decimal("101.01"), Decimal("102.01"), Decimal("102.01"), Decimal("102.01")]
+    # Within a session, what it has up to then comes before any other.
+    assert catalog.price_before(SYMBOL, "2026-01-06T15:00:00.000000001") == Decimal("101.01")
+    assert catalog.price_before(SYMBOL, "2026-01-06T15:00") == Decimal(90)
+
+
+def test_levels_are_no_price(tmp_path):
+    catalog = Catalog(tmp_path, disk=QuickDisk())
+    row = {"ts_event": [MONDAY_NS], "action": ["set"], "side": ["bid"], "price": [100.0], "size": [1.0], "flags": [128]}
+    catalog.write("mbp", SYMBOL, pl.DataFrame(row).with_columns(pl.col("flags").cast(pl.UInt8)), ABC)
+    with pytest.raises(DataError, match=r"no trade and no two-sided quote of ABC\.SIM"):
+        catalog.price_before(SYMBOL, "2026-01-06")
 
 
 def test_what_nobody_decided_is_noted(tmp_path):
@@ -344,7 +370,7 @@ def test_a_dividend_without_a_price_before_it_says_so(tmp_path):
     one_sided = quotes.with_columns(ask_price=float("nan"), ask_size=0.0)
     catalog.write("quotes", SYMBOL, one_sided, ABC)
     catalog.write_actions([dividend("2026-01-07")])
-    with pytest.raises(DataError, match=r"holds no price of ABC\.SIM in the days before 2026-01-07.*give it as `close`"):
+    with pytest.raises(DataError, match=r"holds no trade and no two-sided quote of ABC\.SIM in .* before 2026-01-07.*give it as `close`"):
         catalog.ticks(SYMBOL, adjust="all")
     catalog.write_actions([dividend("2026-01-07", close=100)])
     assert read(catalog.ticks(SYMBOL, adjust="all").feeds[0], None)["bid_price"].tolist() == [99.5] * 4 + [100.0] * 6

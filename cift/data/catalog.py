@@ -166,6 +166,7 @@ class Catalog:
 
         Raises:
             TimeOrder: rows are stored that are later than the first one given.
+            CatalogError: another wrote to one of its days meanwhile; nothing is stored.
         """
         return self._write(schema, symbol, data, instrument, policies, source, spec, append=True)
 
@@ -198,13 +199,15 @@ class Catalog:
 
         first, rows = with_first(screened())
         into = dataset_name(kind, spec_text)
-        held = self._held_before(into, symbol, int(first["ts_event"][0])) if append and first is not None else []
+        held: list[PartitionReader] = []
+        if append and first is not None:
+            held = self._held_before(into, symbol, int(first["ts_event"][0]))
         with self.writer() as writer:
             stored = (columns for reader in held for columns in reader.groups((ALWAYS,), every_column=True))
             writer.add(kind, symbol, chain(stored, rows), spec_text)
             if first is None:
                 raise NoData(f"no rows of {schema} were given for {symbol}; nothing was written")
-            written = self.commit(writer, [instrument], held)
+            written = self.commit(writer, [instrument], held if append else None)
         rows_written = sum(manifest.rows for manifest in written) - sum(reader.manifest.rows for reader in held)
         return tally.report(symbol, rows_read, rows_written, time.perf_counter() - started)
 
@@ -232,22 +235,24 @@ class Catalog:
         self,
         writer: PartitionWriter,
         instruments: Sequence[Instrument],
-        unchanged: Sequence[PartitionReader] = (),
+        unchanged: Sequence[PartitionReader] | None = None,
         *,
         replace_rules: bool = False,
     ) -> list[Manifest]:
         """Makes what a writer staged visible, together with its instruments.
 
         Args:
-            unchanged: partitions that the staged ones were made from.
+            unchanged: partitions that the staged ones were made from; of other days, nothing may be stored. None: what is stored of
+                the staged days is replaced, whatever it is.
             replace_rules: whether rules for orders, calendar and expiry that the catalog knows are forgotten where an instrument
                 states none.
         Raises:
-            CatalogError: a symbol is stored with another instrument, or one of `unchanged` was replaced meanwhile.
+            CatalogError: a symbol is stored with another instrument, or another wrote one of `unchanged` or of the other days.
         """
 
         def records() -> list[tuple[Path, bytes]]:
-            check_unchanged(self._layout, unchanged)
+            if unchanged is not None:
+                check_unchanged(self._layout, unchanged, [staged.manifest for staged in writer.staged])
             known = self.instruments()
             for instrument in instruments:
                 self._check_unchanged(instrument, known)
@@ -303,6 +308,7 @@ class Catalog:
         Raises:
             UnknownSymbol: where the catalog holds no rows of it.
             CorruptData: a day that the period cuts is not what was written. Days are removed whole without being read.
+            CatalogError: another wrote to a day that the period cuts meanwhile; it is as the other left it.
         """
         self._held(symbol)
         start_ns, end_ns = time_range(start, end)

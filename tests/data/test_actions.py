@@ -364,13 +364,38 @@ def test_what_cannot_be_adjusted_is_refused(tmp_path):
         catalog.ticks(SYMBOL, adjust="splits")
 
 
+def test_orders_whose_sizes_would_be_rounded_are_refused(tmp_path):
+    # Ten cancels of 10 take all of an order of 100; ten times a third of 10, rounded, leave some of a third of 100.
+    orders = pl.DataFrame(
+        {
+            "ts_event": [MONDAY_NS + step * HOUR_NS for step in range(11)] + [MONDAY_NS + 2 * DAY_NS],
+            "action": ["add", *["cancel"] * 10, "add"],
+            "side": ["bid"] * 12,
+            "price": [99.99] * 12,
+            "size": [100.0, *[10.0] * 10, 33.0],
+            "order_id": pl.Series([1] * 11 + [7], dtype=pl.UInt64),
+        }
+    )
+    catalog = catalog_of(tmp_path, [100.0] * 50, [split("2026-01-07", "1:3")])
+    catalog.write("mbo", SYMBOL, orders, ABC)
+    with pytest.raises(NotSupported, match=r"orders of ABC\.SIM .* split 1:3 .*sizes would be rounded.*adjust='raw'"):
+        catalog.ticks(SYMBOL, adjust="splits")
+    assert catalog.ticks(SYMBOL, level="L1", adjust="splits").instruments[0].lot_size == Decimal("0.0001")
+    # Sizes that a decimal grid holds are exact, and so is the book.
+    catalog.write_actions([split("2026-01-07", "1:4")])
+    sizes = read(catalog.ticks(SYMBOL, adjust="splits").feeds[0], None)["size"]
+    assert sizes[0] == sizes[1:11].sum() == 25.0
+
+
 def test_a_dividend_without_a_price_before_it_says_so(tmp_path):
     catalog = Catalog(tmp_path, disk=QuickDisk())
     quotes, _ = rows([100.0] * 10)
     one_sided = quotes.with_columns(ask_price=float("nan"), ask_size=0.0)
     catalog.write("quotes", SYMBOL, one_sided, ABC)
     catalog.write_actions([dividend("2026-01-07")])
-    with pytest.raises(DataError, match=r"holds no trade and no two-sided quote of ABC\.SIM in .* before 2026-01-07.*give it as `close`"):
+    with pytest.raises(
+        DataError, match=r"holds no trade and no two-sided quote of ABC\.SIM in .* before 2026-01-07.*give it as `close`"
+    ):
         catalog.ticks(SYMBOL, adjust="all")
     catalog.write_actions([dividend("2026-01-07", close=100)])
     assert read(catalog.ticks(SYMBOL, adjust="all").feeds[0], None)["bid_price"].tolist() == [99.5] * 4 + [100.0] * 6

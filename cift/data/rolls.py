@@ -200,14 +200,16 @@ def fronts_by_figures(
 ) -> list[int]:
     """The front contract of each day: the one with the most on the day `lag` days before, among those not before the last front.
 
-    Equal figures leave the front where it is; on the first days it is the first contract that has not expired.
+    Equal figures leave the front where it is, and so does one that is missing: nothing is known then of which is more. On the
+    first days it is the first contract that has not expired.
     """
     fronts, at = [], 0
     for number, day in enumerate(days):
         at = _live(at, contracts, day)
         if number >= lag:
             for later in range(at + 1, len(contracts)):
-                if (figures[contracts[later].symbol][number - lag] or 0) > (figures[contracts[at].symbol][number - lag] or 0):
+                front, other = (figures[contracts[each].symbol][number - lag] for each in (at, later))
+                if front is not None and other is not None and other > front:
                     at = later
         fronts.append(at)
     return fronts

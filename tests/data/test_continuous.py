@@ -142,6 +142,24 @@ def test_other_rules(catalog):
     assert day(contracts=[NAMES[1]]) == []
 
 
+@pytest.mark.parametrize("missing", NAMES[:2])
+def test_a_missing_figure_is_not_zero_and_rolls_nothing(catalog, missing):
+    days = [MONDAY + dt.timedelta(days=day) for day in range(DAYS)]
+    rows = [(day, symbol, size) for day in days for symbol, size in zip(NAMES[:2], (2_000_000, 1_000), strict=True)]
+    schema = ["date", "symbol", "open_interest"]
+    complete = pl.DataFrame(rows, schema=schema, orient="row")
+    hole = (pl.col("date") == days[1]) & (pl.col("symbol") == missing)
+    for daily in (
+        complete.filter(~hole),
+        complete.with_columns(pl.when(~hole).then("open_interest").alias("open_interest")),
+    ):
+        assert catalog.continuous("ES", roll="open_interest", daily=daily).rolls.is_empty()
+    # A zero that is told is one.
+    told = complete.with_columns(pl.when(hole).then(0).otherwise("open_interest").alias("open_interest"))
+    rolls = catalog.continuous("ES", roll="open_interest", daily=told).rolls
+    assert rolls["date"].to_list() == ([days[3]] if missing == NAMES[0] else [])
+
+
 def test_a_contract_is_left_before_it_expires(tmp_path):
     catalog = Catalog(tmp_path, disk=QuickDisk())
     write(catalog, future(NAMES[0], 2), [(day * 24 + 12, 100.0, 50) for day in range(3)])

@@ -284,7 +284,8 @@ class Catalog:
         if instrument.symbol != symbol:
             raise InvalidParameter(f"rows of {symbol} cannot be stored with the instrument of {instrument.symbol}")
         self._check_unchanged(instrument, known)
-        return instrument
+        # The rows are screened by the rules that will be stored, whoever told them.
+        return instrument.filled_from(known[symbol]) if symbol in known else instrument
 
     def _check_unchanged(self, instrument: Instrument, known: Mapping[str, Instrument]) -> None:
         """Steps, multiplier and currency hold for life; rules for orders, calendar and expiry may be told later, or change."""

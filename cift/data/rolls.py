@@ -35,6 +35,9 @@ MONTHS = "FGHJKMNQUVXZ"
 CONTRACT = re.compile(rf"(?P<root>.+)(?P<month>[{MONTHS}])(?P<year>\d{{1,4}})\.(?P<venue>.+)")
 RULES = ("volume", "open_interest", "expiry-<n>d")
 
+NEXT_WITHIN_NS = 31 * DAY_NS
+"""A market opens again within so long; where its calendar ends before that, the last day ends with its close."""
+
 
 @dataclass(frozen=True)
 class Day:
@@ -55,11 +58,14 @@ def trading_days(calendar: str, first_ns: int, last_ns: int) -> list[Day]:
         starts = list(range(first_ns // DAY_NS * DAY_NS, last_ns + 1, DAY_NS))
         labels, end = [_date(start) for start in starts], starts[-1] + DAY_NS
     else:
-        found = sessions(calendar, first_ns, last_ns + 1)
+        # The last day ends with the next opening, whether or not anything is stored of what follows.
+        found = sessions(calendar, first_ns, last_ns + NEXT_WITHIN_NS) or sessions(calendar, first_ns, last_ns + 1)
         if found is None:
             raise InvalidParameter(f"the calendar {calendar} does not reach to these days; use instruments of '24/7'")
-        starts, labels = found.opens_ns.tolist(), [_date(close) for close in found.closes_ns.tolist()]
-        end = max([last_ns + 1, *found.closes_ns.tolist()])
+        begun = int(np.searchsorted(found.opens_ns, last_ns, side="right"))
+        starts, closes = found.opens_ns[:begun].tolist(), found.closes_ns[:begun].tolist()
+        labels = [_date(close) for close in closes]
+        end = max([last_ns + 1, *closes, *found.opens_ns[begun : begun + 1].tolist()])
         if starts:
             starts[0] = min(starts[0], first_ns)  # what came before the first opening belongs to that day
         else:

@@ -278,6 +278,29 @@ def test_days_have_no_gaps():
         trading_days("XKRX", time_ns("1950-01-01", "")[0], time_ns("1950-01-03", "")[0])
 
 
+@pytest.mark.parametrize("calendar", ["24/7", "XNYS", "CMES"])
+def test_days_do_not_depend_on_what_follows(calendar):
+    # Friday to Tuesday after a holiday on Monday: each day ends with the next opening, stored or not.
+    first, last = time_ns("2026-01-14T15:00", "")[0], time_ns("2026-01-20T15:00", "")[0]
+    whole = trading_days(calendar, first, last)
+    for until in range(first, last, 5 * HOUR_NS):
+        days = trading_days(calendar, first, until)
+        assert days == whole[: len(days)]
+
+
+def test_the_front_of_the_last_day_is_that_of_later_data(tmp_path):
+    # The first contract expires an hour after the close of Friday the 16th, before Tuesday's opening: Friday is the second's.
+    catalog = Catalog(tmp_path, disk=QuickDisk())
+    days = [9, 10, 11]
+    write(
+        catalog, replace(future(NAMES[0], calendar="XNYS"), expiry="2026-01-16T22:00Z"), [(d * 24 + 15, 100.0, 9) for d in days]
+    )
+    write(catalog, future(NAMES[1], 150, calendar="XNYS"), [(d * 24 + 15, 110.0, 9) for d in days])
+    before = catalog.continuous("ES").front("2026-01-16T15:00")
+    write(catalog, future(NAMES[1], 150, calendar="XNYS"), [(15 * 24 + 15, 110.0, 9)])
+    assert before == catalog.continuous("ES").front("2026-01-16T15:00") == NAMES[1]
+
+
 # ------------------------------------------------------------------ laws
 
 prints = st.lists(

@@ -24,6 +24,8 @@ PRICES: Final = ("price", "bid", "ask", "mid")
 ROWS: Final = 65_536
 LONGEST_YEARS: Final = 10
 """Sessions are looked up for so long where a view has no end, or as far as the calendar knows them."""
+CLOSED_NS: Final = 31 * 86_400 * 10**9
+"""No market is closed for longer: records that come so long after the last session are of one that was not looked up."""
 COLUMNS: Final = ("ts_open", "ts_event", "open", "high", "low", "close", "volume", "count", "vwap")
 _WHOLE = frozenset({"ts_open", "ts_event", "count"})
 _NOBODY = SIDE_CODES["none"]
@@ -37,13 +39,21 @@ def bars_of(
     feed, on = _feed(view, symbol, on)
     instrument = grid_of(feed.instrument, on)
     builder: Any = None
+    within: list[tuple[int, int]] = []
     pieces: list[dict[str, Any]] = []
     for chunk in feed.chunks(ROWS):
         ts, price, size, aggressor = _points(chunk, on, view.start_ns)
         if len(ts) == 0:
             continue
         if builder is None:
-            builder = _sim.BarBuilder(**spec.of(instrument), sessions=sessions_of(feed.instrument, int(ts[0]), view.end_ns))
+            within = sessions_of(feed.instrument, int(ts[0]), view.end_ns)
+            builder = _sim.BarBuilder(**spec.of(instrument), sessions=within)
+        if within and int(ts[-1]) > within[-1][1] + CLOSED_NS:
+            raise InvalidParameter(
+                f"bars of {feed.symbol} need the sessions of {feed.instrument.calendar}, which were looked up to "
+                f"{iso(within[-1][1])}, and there are records of {iso(int(ts[-1]))}; pass start= and end=, or use an instrument of "
+                "'24/7' where the calendar ends"
+            )
         pieces.append(builder.push_points(ts, price, size, aggressor))
     if builder is None:
         raise NoData(f"no data: {feed.symbol} has nothing to make bars of by {on!r}; choose another of {', '.join(PRICES)}")

@@ -248,3 +248,15 @@ def test_a_calendar_that_does_not_know_a_time_says_so():
         InvalidParameter, match=r"XSAU does not know the sessions from 2015-01-05T10:00.*; ask for another period"
     ):
         view.bars("1m")
+
+
+@pytest.mark.parametrize(("calendar", "late"), [("XSHG", "2027-03-01"), ("XNYS", "2038-01-05")])
+def test_records_after_all_sessions_that_were_looked_up_are_not_left_out(calendar, late):
+    times = pl.Series([f"{day}T06:00:00" for day in ("2026-01-05", "2026-12-31", late)]).str.to_datetime(time_unit="ns")
+    trades = pl.DataFrame({"ts_event": times, "price": 100.0, "size": 1.0})
+    abc = Instrument("X.SIM", "0.01", 1, calendar=calendar)
+    with pytest.raises(
+        InvalidParameter, match=rf"sessions of {calendar}, .* there are records of {late}T06:00:00.*pass start="
+    ):
+        cift.trades(trades, instrument=abc).bars("1m")
+    cift.trades(trades[:2], instrument=abc).bars("1m")

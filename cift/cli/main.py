@@ -70,7 +70,7 @@ def run_command(
     ],
     start: Annotated[str | None, typer.Option(help="Date or ISO time, UTC; a lone date is that day.")] = None,
     end: Annotated[str | None, typer.Option(help="Date or ISO time, excluded.")] = None,
-    level: Annotated[str | None, typer.Option(help="L3 or L1; default: the richest stored.")] = None,
+    level: Annotated[str | None, typer.Option(help="L3, L2 or L1; default: the richest stored.")] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
     ] = None,

@@ -262,6 +262,12 @@ def adjusted_view(
             continue
         scales = _scales(within, instrument, close_before)
         grid = Grid.of(instrument, scales)
+        if grid.rounds_sizes and any(feed.schema == "mbo" for feed in mine):
+            # Ten cancels of a third each are not what a third of ten makes, so an order that is gone would stay in the book.
+            raise NotSupported(
+                f"orders of {symbol} cannot be adjusted for {listing}: their sizes would be rounded, and what is left of an order "
+                "would no longer be what was taken from it; read adjust='raw', or level='L1' where it is stored"
+            )
         on_grid = grid.instrument(instrument)
         feeds += [AdjustedFeed(feed, on_grid, scales, grid, str(adjust)) for feed in mine]
         rounded = f", rounded to {_decimal(grid.tick).normalize():f}" if grid.rounds_prices else ""

@@ -12,6 +12,7 @@ from cift.data.columns import Array, RawColumns
 from cift.domain.bar_spec import BarSpec
 from cift.domain.calendar import ALWAYS_OPEN, sessions
 from cift.domain.instrument import Instrument
+from cift.domain.moment import iso
 from cift.domain.schemas import ACTION_CODES, NO_TIME_NS, SIDE_CODES
 from cift.errors import DataError, InvalidParameter, NoData
 
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 PRICES: Final = ("price", "bid", "ask", "mid")
 ROWS: Final = 65_536
-LONGEST_NS: Final = 3_660 * 86_400 * 10**9
-"""Sessions are looked up for so long where a view has no end: ten years."""
+LONGEST_YEARS: Final = 10
+"""Sessions are looked up for so long where a view has no end, or as far as the calendar knows them."""
+CLOSED_NS: Final = 31 * 86_400 * 10**9
+"""No market is closed for longer: records that come so long after the last session are of one that was not looked up."""
 COLUMNS: Final = ("ts_open", "ts_event", "open", "high", "low", "close", "volume", "count", "vwap")
 _WHOLE = frozenset({"ts_open", "ts_event", "count"})
 _NOBODY = SIDE_CODES["none"]
@@ -36,13 +39,21 @@ def bars_of(
     feed, on = _feed(view, symbol, on)
     instrument = grid_of(feed.instrument, on)
     builder: Any = None
+    within: list[tuple[int, int]] = []
     pieces: list[dict[str, Any]] = []
     for chunk in feed.chunks(ROWS):
         ts, price, size, aggressor = _points(chunk, on, view.start_ns)
         if len(ts) == 0:
             continue
         if builder is None:
-            builder = _sim.BarBuilder(**spec.of(instrument), sessions=sessions_of(feed.instrument, int(ts[0]), view.end_ns))
+            within = sessions_of(feed.instrument, int(ts[0]), view.end_ns)
+            builder = _sim.BarBuilder(**spec.of(instrument), sessions=within)
+        if within and int(ts[-1]) > within[-1][1] + CLOSED_NS:
+            raise InvalidParameter(
+                f"bars of {feed.symbol} need the sessions of {feed.instrument.calendar}, which were looked up to "
+                f"{iso(within[-1][1])}, and there are records of {iso(int(ts[-1]))}; pass start= and end=, or use an instrument of "
+                "'24/7' where the calendar ends"
+            )
         pieces.append(builder.push_points(ts, price, size, aggressor))
     if builder is None:
         raise NoData(f"no data: {feed.symbol} has nothing to make bars of by {on!r}; choose another of {', '.join(PRICES)}")
@@ -162,13 +173,24 @@ def sessions_of(instrument: Instrument, start_ns: int, end_ns: int | None) -> li
     Raises:
         InvalidParameter: where the calendar does not reach to these days.
     """
-    end_ns = start_ns + LONGEST_NS if end_ns is None else end_ns
     if instrument.calendar == ALWAYS_OPEN:
         return []
-    found = sessions(instrument.calendar, start_ns, end_ns)
+    ends = _year_ends(start_ns) if end_ns is None else [end_ns]
+    tried = (sessions(instrument.calendar, start_ns, each) for each in ends)
+    found = next((one for one in tried if one is not None), None)
     if found is None:
-        raise InvalidParameter(f"the calendar {instrument.calendar} does not reach to these days; use an instrument of '24/7'")
+        until = "" if end_ns is None else f" to {iso(end_ns)}"
+        raise InvalidParameter(
+            f"the calendar {instrument.calendar} does not know the sessions from {iso(start_ns)}{until}; "
+            "ask for another period, or use an instrument of '24/7'"
+        )
     return list(zip(found.opens_ns.tolist(), found.closes_ns.tolist(), strict=True))
+
+
+def _year_ends(start_ns: int) -> list[int]:
+    """Ends of the years in which sessions may be looked up from a time on, the furthest first: calendars end with a year."""
+    first = np.datetime64(start_ns, "ns").astype("datetime64[Y]")
+    return [int((first + years).astype("datetime64[ns]").astype(np.int64)) - 1 for years in range(LONGEST_YEARS + 1, 0, -1)]
 
 
 def _frame(pieces: list[dict[str, Any]]) -> pl.DataFrame:

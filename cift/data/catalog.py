@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 from cift.data.actions import actions_frame, decode_actions, encode_actions, read_actions, replaced
 from cift.data.adjusted import adjusted_view, expiry_noted
 from cift.data.bar_screen import screen_of
-from cift.data.closes import close_before
+from cift.data.closes import SOURCES, close_before
 from cift.data.columns import RawColumns, chunks, join, length
 from cift.data.frames import check_chunk_rows
 from cift.data.hashing import selection_hash
 from cift.data.levels import (
     END_NS,
-    EVENTS,
     FIRST_NS,
     LEVELS,
     choose_level,
@@ -169,6 +168,7 @@ class Catalog:
 
         Raises:
             TimeOrder: rows are stored that are later than the first one given.
+            CatalogError: another wrote to one of its days meanwhile; nothing is stored.
         """
         return self._write(schema, symbol, data, instrument, policies, source, spec, append=True)
 
@@ -201,14 +201,16 @@ class Catalog:
 
         first, rows = with_first(screened())
         into = dataset_name(kind, spec_text)
-        held = self._held_before(into, symbol, int(first["ts_event"][0])) if append and first is not None else []
+        held: list[PartitionReader] = []
+        if append and first is not None:
+            held = self._held_before(into, symbol, int(first["ts_event"][0]))
         among = None if spec_text is None or append else Among(self, symbol, spec_text)
         with self.writer() as writer:
             stored = (columns for reader in held for columns in reader.groups((ALWAYS,), every_column=True))
             writer.add(kind, symbol, chain(stored, rows if among is None else among.bars(rows)), spec_text)
             if first is None:
                 raise NoData(f"no rows of {schema} were given for {symbol}; nothing was written")
-            written = self.commit(writer, [instrument], held)
+            written = self.commit(writer, [instrument], held if append else None)
         rows_written = sum(manifest.rows for manifest in written) - sum(reader.manifest.rows for reader in held)
         if among is not None:
             rows_written -= among.kept
@@ -239,22 +241,24 @@ class Catalog:
         self,
         writer: PartitionWriter,
         instruments: Sequence[Instrument],
-        unchanged: Sequence[PartitionReader] = (),
+        unchanged: Sequence[PartitionReader] | None = None,
         *,
         replace_rules: bool = False,
     ) -> list[Manifest]:
         """Makes what a writer staged visible, together with its instruments.
 
         Args:
-            unchanged: partitions that the staged ones were made from.
+            unchanged: partitions that the staged ones were made from; of other days, nothing may be stored. None: what is stored of
+                the staged days is replaced, whatever it is.
             replace_rules: whether rules for orders, calendar and expiry that the catalog knows are forgotten where an instrument
                 states none.
         Raises:
-            CatalogError: a symbol is stored with another instrument, or one of `unchanged` was replaced meanwhile.
+            CatalogError: a symbol is stored with another instrument, or another wrote one of `unchanged` or of the other days.
         """
 
         def records() -> list[tuple[Path, bytes]]:
-            check_unchanged(self._layout, unchanged)
+            if unchanged is not None:
+                check_unchanged(self._layout, unchanged, [staged.manifest for staged in writer.staged])
             known = self.instruments()
             for instrument in instruments:
                 self._check_unchanged(instrument, known)
@@ -286,7 +290,8 @@ class Catalog:
         if instrument.symbol != symbol:
             raise InvalidParameter(f"rows of {symbol} cannot be stored with the instrument of {instrument.symbol}")
         self._check_unchanged(instrument, known)
-        return instrument
+        # The rows are screened by the rules that will be stored, whoever told them.
+        return instrument.filled_from(known[symbol]) if symbol in known else instrument
 
     def _check_unchanged(self, instrument: Instrument, known: Mapping[str, Instrument]) -> None:
         """Steps, multiplier and currency hold for life; rules for orders, calendar and expiry may be told later, or change."""
@@ -310,6 +315,7 @@ class Catalog:
         Raises:
             UnknownSymbol: where the catalog holds no rows of it.
             CorruptData: a day that the period cuts is not what was written. Days are removed whole without being read.
+            CatalogError: another wrote to a day that the period cuts meanwhile; it is as the other left it.
         """
         self._held(symbol)
         start_ns, end_ns = time_range(start, end)
@@ -388,9 +394,9 @@ class Catalog:
         return decode_actions(data, self._layout.actions)
 
     def price_before(self, symbol: str, before: TimeLike) -> Decimal:
-        """The last price of a symbol before a time, exact: of the session before it, at most ten days back.
+        """The last price of a symbol before a time, exact: of the last session before it that has one, at most ten days back.
 
-        The last print, or the mid of the last quote where nothing printed.
+        The session's last print, or the mid of its last quote where nothing printed in it. Levels (`mbp`) are not read.
 
         Raises:
             UnknownSymbol: the catalog does not know it. DataError: there is none.
@@ -399,7 +405,7 @@ class Catalog:
         if symbol not in known:
             raise self._unknown(symbol)
         before_ns, _ = time_ns(before, "before")
-        readers = {schema: list(self._readers(schema, symbol, before_ns - CLOSE_WITHIN_NS, before_ns)) for schema in EVENTS}
+        readers = {schema: list(self._readers(schema, symbol, before_ns - CLOSE_WITHIN_NS, before_ns)) for schema, _ in SOURCES}
         return close_before(known[symbol], readers, before_ns)
 
     def symbols(self) -> list[str]:

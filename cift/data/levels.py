@@ -11,8 +11,6 @@ from cift.errors import NoData, NotSupported
 
 LEVELS: dict[str, tuple[SchemaName, ...]] = {"L3": ("mbo",), "L2": ("mbp", "trades"), "L1": ("quotes", "trades")}
 """Levels of a view, richest first, and the schemas that make one up."""
-EVENTS: tuple[SchemaName, ...] = ("mbo", "mbp", "quotes", "trades")
-"""Schemas of records, in whose order a price is looked for."""
 BOOKS: tuple[SchemaName, ...] = ("mbo", "mbp")
 """Schemas whose records build a book: they are read from the beginning of a day."""
 FIRST_NS, END_NS = -(2**63), 2**63 - 1

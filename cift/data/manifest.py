@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, unquote
@@ -18,6 +19,9 @@ T = TypeVar("T")
 FORMAT_VERSION = 1
 PRIVATE_FOLDER = "_cift"
 """Folder of the catalog's own records: data folders hold Parquet alone, so that any reader may be pointed at them."""
+
+OWN_FILE = re.compile(r"part-[0-9a-f]{16}\.parquet")
+"""Names that the catalog gives to its files; one of these that no manifest names was left by a killed writer."""
 
 
 class RowGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,6 +132,10 @@ class Layout:
     def manifest(self, dataset: str, symbol: str, date: str) -> Path:
         """File of a partition's manifest."""
         return self.manifests / dataset / f"symbol={encode_symbol(symbol)}" / f"date={date}.json"
+
+    def files(self, dataset: str, symbol: str, date: str) -> list[Path]:
+        """The catalog's own files in a partition's folder, whether its manifest names them or not."""
+        return sorted(path for path in self.partition(dataset, symbol, date).glob("*.parquet") if OWN_FILE.fullmatch(path.name))
 
     def read(self, dataset: str, symbol: str, date: str) -> Manifest | None:
         """The manifest of a partition, or None where there is no such partition.

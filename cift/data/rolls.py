@@ -35,6 +35,9 @@ MONTHS = "FGHJKMNQUVXZ"
 CONTRACT = re.compile(rf"(?P<root>.+)(?P<month>[{MONTHS}])(?P<year>\d{{1,4}})\.(?P<venue>.+)")
 RULES = ("volume", "open_interest", "expiry-<n>d")
 
+NEXT_WITHIN_NS = 31 * DAY_NS
+"""A market opens again within so long; where its calendar ends before that, the last day ends with its close."""
+
 
 @dataclass(frozen=True)
 class Day:
@@ -55,11 +58,14 @@ def trading_days(calendar: str, first_ns: int, last_ns: int) -> list[Day]:
         starts = list(range(first_ns // DAY_NS * DAY_NS, last_ns + 1, DAY_NS))
         labels, end = [_date(start) for start in starts], starts[-1] + DAY_NS
     else:
-        found = sessions(calendar, first_ns, last_ns + 1)
+        # The last day ends with the next opening, whether or not anything is stored of what follows.
+        found = sessions(calendar, first_ns, last_ns + NEXT_WITHIN_NS) or sessions(calendar, first_ns, last_ns + 1)
         if found is None:
             raise InvalidParameter(f"the calendar {calendar} does not reach to these days; use instruments of '24/7'")
-        starts, labels = found.opens_ns.tolist(), [_date(close) for close in found.closes_ns.tolist()]
-        end = max([last_ns + 1, *found.closes_ns.tolist()])
+        begun = int(np.searchsorted(found.opens_ns, last_ns, side="right"))
+        starts, closes = found.opens_ns[:begun].tolist(), found.closes_ns[:begun].tolist()
+        labels = [_date(close) for close in closes]
+        end = max([last_ns + 1, *closes, *found.opens_ns[begun : begun + 1].tolist()])
         if starts:
             starts[0] = min(starts[0], first_ns)  # what came before the first opening belongs to that day
         else:
@@ -200,14 +206,16 @@ def fronts_by_figures(
 ) -> list[int]:
     """The front contract of each day: the one with the most on the day `lag` days before, among those not before the last front.
 
-    Equal figures leave the front where it is; on the first days it is the first contract that has not expired.
+    Equal figures leave the front where it is, and so does one that is missing: nothing is known then of which is more. On the
+    first days it is the first contract that has not expired.
     """
     fronts, at = [], 0
     for number, day in enumerate(days):
         at = _live(at, contracts, day)
         if number >= lag:
             for later in range(at + 1, len(contracts)):
-                if (figures[contracts[later].symbol][number - lag] or 0) > (figures[contracts[at].symbol][number - lag] or 0):
+                front, other = (figures[contracts[each].symbol][number - lag] for each in (at, later))
+                if front is not None and other is not None and other > front:
                     at = later
         fronts.append(at)
     return fronts

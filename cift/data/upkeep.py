@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cift.data.columns import RawColumns
-from cift.data.manifest import Layout, Manifest
+from cift.data.manifest import OWN_FILE, Layout, Manifest
 from cift.data.reading import Interval, PartitionReader
 from cift.data.storage import Disk, locked
 from cift.data.times import DAY_NS, time_ns
@@ -20,8 +19,6 @@ from cift.errors import CatalogError, CorruptData
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
 
-OWN_FILE = re.compile(r"part-[0-9a-f]{16}\.parquet")
-"""Names that the catalog gives to its files; one of these that no manifest names was left by a killed writer."""
 ALWAYS: Interval = (-(2**63), 2**63 - 1)
 
 
@@ -64,6 +61,7 @@ def delete_rows(catalog: Catalog, layout: Layout, disk: Disk, symbol: str, perio
     first, stop = period
     whole: list[tuple[str, str]] = []
     cut: list[PartitionReader] = []
+    emptied: list[PartitionReader] = []
     with catalog.writer() as writer:
         for dataset in catalog.datasets(symbol):
             for date in layout.dates(dataset, symbol):
@@ -76,26 +74,33 @@ def delete_rows(catalog: Catalog, layout: Layout, disk: Disk, symbol: str, perio
                 reader = catalog.reader(dataset, symbol, date)
                 gone = rewrite(writer, reader, ((ALWAYS[0], first), (stop, ALWAYS[1])))
                 if gone == reader.manifest.rows:
-                    whole.append((dataset, date))
+                    emptied.append(reader)
                 elif gone:
                     cut.append(reader)
         if cut:
-            catalog.commit(writer, [], cut)
+            catalog.commit(writer, [], [*cut, *emptied])
     with locked(layout.lock):
-        for dataset, date in whole:
-            _remove(layout, disk, dataset, symbol, date)
-    return len(whole) + len(cut)
+        # Nothing was left of these when they were read; rows that came since are not in the period.
+        check_unchanged(layout, emptied)
+        whole += [(reader.manifest.dataset, reader.manifest.date) for reader in emptied]
+        removed = [_remove(layout, disk, dataset, symbol, date) for dataset, date in whole]
+    return sum(removed) + len(cut)
 
 
-def _remove(layout: Layout, disk: Disk, dataset: str, symbol: str, date: str) -> None:
+def _remove(layout: Layout, disk: Disk, dataset: str, symbol: str, date: str) -> bool:
+    """Removes a partition, and nothing that others put into its folder; False where another has removed it."""
     place = layout.manifest(dataset, symbol, date)
+    if not place.exists():
+        return False
     # Without its manifest the partition is gone; its file is then only space to free.
     disk.remove(place)
     disk.sync_folder(place.parent)
-    folder = layout.partition(dataset, symbol, date)
-    for file in folder.glob("*.parquet"):
+    for file in layout.files(dataset, symbol, date):
         disk.remove(file)
-    folder.rmdir()
+    folder = layout.partition(dataset, symbol, date)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+    return True
 
 
 def consolidated(catalog: Catalog, layout: Layout, readers: Sequence[PartitionReader]) -> Consolidated:
@@ -187,18 +192,19 @@ def rewrite(writer: PartitionWriter, reader: PartitionReader, intervals: tuple[I
     return manifest.rows - left
 
 
-def check_unchanged(layout: Layout, readers: Sequence[PartitionReader]) -> None:
+def check_unchanged(layout: Layout, readers: Sequence[PartitionReader], made: Sequence[Manifest] = ()) -> None:
     """Sees, under the catalog's lock, that partitions are still those that were read.
 
+    Args:
+        made: what was made of them; of a day that was not read, nothing may be stored.
     Raises:
         CatalogError: where another writer was faster.
     """
-    for reader in readers:
-        was = reader.manifest
-        if layout.read(was.dataset, was.symbol, was.date) != was:
-            raise CatalogError(
-                f"{was.schema} of {was.symbol} on {was.date} was written by another while it was read; call again"
-            )
+    was: dict[tuple[str, str, str], Manifest | None] = {(one.dataset, one.symbol, one.date): None for one in made}
+    was |= {(one.dataset, one.symbol, one.date): one for one in (reader.manifest for reader in readers)}
+    for (dataset, symbol, date), manifest in was.items():
+        if layout.read(dataset, symbol, date) != manifest:
+            raise CatalogError(f"{dataset} of {symbol} on {date} was written by another while it was read; call again")
 
 
 def with_first(batches: Iterator[RawColumns]) -> tuple[RawColumns | None, Iterator[RawColumns]]:

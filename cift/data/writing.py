@@ -274,10 +274,10 @@ class PartitionWriter:
                 self._remove_others(path)
 
     def _remove_others(self, path: Path) -> None:
-        """Removes the files of a partition's folder that its manifest does not name; a failure leaves them for next time."""
-        folder = path.parent
-        manifest = self.layout.read(*self._partition_of(folder))
-        for other in folder.glob("*.parquet"):
+        """Removes the catalog's files of a partition that its manifest does not name; a failure leaves them for next time."""
+        key = self._partition_of(path.parent)
+        manifest = self.layout.read(*key)
+        for other in self.layout.files(*key):
             if manifest is None or other.name != manifest.file:
                 with contextlib.suppress(OSError):
                     self.disk.remove(other)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -45,14 +46,17 @@ class BarStream(Bars):
         Raises:
             InvalidParameter: where the spec does not fit the instrument.
         """
-        feed = next(feed for feed in view.feeds if feed.symbol == self.symbol)
+        feeds = [feed for feed in view.feeds if feed.symbol == self.symbol]
+        instrument = feeds[0].instrument
         sessions: list[tuple[int, int]] = []
-        if feed.instrument.calendar != ALWAYS_OPEN:
+        if instrument.calendar != ALWAYS_OPEN:
             first_ns = view.start_ns
             if first_ns is None:
-                first_ns = int(next(iter(feed.chunks(1))).columns["ts_event"][0])
-            sessions = sessions_of(feed.instrument, first_ns, view.end_ns)
-        return _sim.BarBuilder(**self.spec.of(grid_of(feed.instrument, self.on)), sessions=sessions)
+                # Whichever feed begins first: prints may be there before quotes are.
+                firsts = (chunk.columns["ts_event"] for feed in feeds for chunk in islice(feed.chunks(1), 1))
+                first_ns = min(int(ts_event[0]) for ts_event in firsts)
+            sessions = sessions_of(instrument, first_ns, view.end_ns)
+        return _sim.BarBuilder(**self.spec.of(grid_of(instrument, self.on)), sessions=sessions)
 
     def expect(self, made: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Takes bars that will reach the strategy."""

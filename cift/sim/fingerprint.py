@@ -15,6 +15,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from cift import _sim
+from cift.domain.calendar import ALWAYS_OPEN
 from cift.sim.code import (
     Names,
     class_text,
@@ -73,6 +74,11 @@ def code_hash(strategy: type) -> str:
 def packages(strategy: type) -> dict[str, str]:
     """Versions of the installed packages that the code of a strategy imports or names, by the name of the import."""
     return code_of(strategy).packages
+
+
+def calendar_packages(calendars: Iterable[str]) -> dict[str, str]:
+    """The version of the library whose sessions end bars; none where no market of a run closes."""
+    return {} if set(calendars) <= {ALWAYS_OPEN} else _versions({"exchange_calendars"})
 
 
 def left_out(strategy: type) -> list[str]:

@@ -87,7 +87,14 @@ def _spec(name: str, inside: Any) -> Any:
     """Where Python would find a module, asked as an import asks."""
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)
-        spec = None if find is None else find(name, inside, None)
+        if find is None:
+            continue
+        try:
+            spec = find(name, inside, None)
+        except KeyError:
+            # Of a folder without __init__.py in another, Python asks the other one for its path, which is not loaded; the last
+            # part of the name is enough to find it there.
+            spec = find(name.rpartition(".")[2], inside, None)
         if spec is not None:
             return spec
     return None

@@ -13,7 +13,7 @@ from cift.domain.duration import NANOSECONDS
 from cift.domain.instrument import MONEY_MAX, MONEY_UNITS_MAX, MONEY_UNITS_PER_ONE, Instrument, Number, to_decimal
 from cift.domain.moment import short_iso
 from cift.errors import InvalidParameter, NoData, NotSupported
-from cift.sim.fingerprint import Code, code_of, encoded, engine_hash, parameter_told
+from cift.sim.fingerprint import Code, calendar_packages, code_of, encoded, engine_hash, parameter_told
 from cift.sim.record import RunRecord
 from cift.sim.source_files import remember_loaded
 from cift.sim.venue import Venue
@@ -291,7 +291,7 @@ def _fingerprint(spec: RunSpec, parameters: Mapping[str, Any], code: Code) -> di
         "data": {f"{feed.symbol} {feed.schema}": feed.content_hash for feed in spec.ticks.feeds},
         "period": [spec.ticks.start_ns, spec.ticks.end_ns],
         "code": code.hash,
-        "packages": code.packages,
+        "packages": code.packages | calendar_packages(one.calendar for one in _instruments(spec).values()),
         "parameters": {name: parameter_told(value) for name, value in parameters.items()},
         "venue": spec.venue.to_dict(),
         "cash": str(to_decimal(spec.cash, "cash")),

@@ -253,10 +253,36 @@ def test_the_price_before_a_time_is_the_last_print(tmp_path):
     assert catalog.price_before(SYMBOL, "2026-01-07") == Decimal("101.25")
     assert catalog.price_before(SYMBOL, "2026-01-19T23:00") == Decimal(104)
     for before in ("2026-01-05", "2026-01-20"):
-        with pytest.raises(DataError, match="holds no price"):
+        with pytest.raises(DataError, match="holds no trade and no two-sided quote"):
             catalog.price_before(SYMBOL, before)
     with pytest.raises(UnknownSymbol, match=r"ABD\.SIM is not in the catalog"):
         catalog.price_before("ABD.SIM", "2026-01-07")
+
+
+@pytest.mark.parametrize("calendar", ["XNYS", "24/7"])
+def test_a_print_of_days_ago_is_no_price_where_the_session_before_has_quotes(tmp_path, calendar):
+    # Monday prints at 15:00 and has quotes; Tuesday and Wednesday have quotes alone; nothing from Thursday on.
+    instrument = replace(ABC, calendar=calendar)
+    hours = [15, 24 + 15, 48 + 15]
+    ts = pl.Series([MONDAY_NS + hour * HOUR_NS for hour in hours])
+    catalog = Catalog(tmp_path, disk=QuickDisk())
+    catalog.write("trades", SYMBOL, pl.DataFrame({"ts_event": ts[:1], "price": [90.0], "size": [1.0]}), instrument)
+    bids = [100.0, 101.0, 102.0]
+    quotes = {"ts_event": ts, "bid_price": bids, "bid_size": 1.0, "ask_price": [bid + 0.02 for bid in bids], "ask_size": 1.0}
+    catalog.write("quotes", SYMBOL, pl.DataFrame(quotes), instrument)
+    told = [catalog.price_before(SYMBOL, f"2026-01-{day:02d}") for day in (6, 7, 8, 9, 13)]
+    assert told == [Decimal(90), Decimal("101.01"), Decimal("102.01"), Decimal("102.01"), Decimal("102.01")]
+    # Within a session, what it has up to then comes before any other.
+    assert catalog.price_before(SYMBOL, "2026-01-06T15:00:00.000000001") == Decimal("101.01")
+    assert catalog.price_before(SYMBOL, "2026-01-06T15:00") == Decimal(90)
+
+
+def test_levels_are_no_price(tmp_path):
+    catalog = Catalog(tmp_path, disk=QuickDisk())
+    row = {"ts_event": [MONDAY_NS], "action": ["set"], "side": ["bid"], "price": [100.0], "size": [1.0], "flags": [128]}
+    catalog.write("mbp", SYMBOL, pl.DataFrame(row).with_columns(pl.col("flags").cast(pl.UInt8)), ABC)
+    with pytest.raises(DataError, match=r"no trade and no two-sided quote of ABC\.SIM"):
+        catalog.price_before(SYMBOL, "2026-01-06")
 
 
 def test_what_nobody_decided_is_noted(tmp_path):
@@ -338,13 +364,38 @@ def test_what_cannot_be_adjusted_is_refused(tmp_path):
         catalog.ticks(SYMBOL, adjust="splits")
 
 
+def test_orders_whose_sizes_would_be_rounded_are_refused(tmp_path):
+    # Ten cancels of 10 take all of an order of 100; ten times a third of 10, rounded, leave some of a third of 100.
+    orders = pl.DataFrame(
+        {
+            "ts_event": [MONDAY_NS + step * HOUR_NS for step in range(11)] + [MONDAY_NS + 2 * DAY_NS],
+            "action": ["add", *["cancel"] * 10, "add"],
+            "side": ["bid"] * 12,
+            "price": [99.99] * 12,
+            "size": [100.0, *[10.0] * 10, 33.0],
+            "order_id": pl.Series([1] * 11 + [7], dtype=pl.UInt64),
+        }
+    )
+    catalog = catalog_of(tmp_path, [100.0] * 50, [split("2026-01-07", "1:3")])
+    catalog.write("mbo", SYMBOL, orders, ABC)
+    with pytest.raises(NotSupported, match=r"orders of ABC\.SIM .* split 1:3 .*sizes would be rounded.*adjust='raw'"):
+        catalog.ticks(SYMBOL, adjust="splits")
+    assert catalog.ticks(SYMBOL, level="L1", adjust="splits").instruments[0].lot_size == Decimal("0.0001")
+    # Sizes that a decimal grid holds are exact, and so is the book.
+    catalog.write_actions([split("2026-01-07", "1:4")])
+    sizes = read(catalog.ticks(SYMBOL, adjust="splits").feeds[0], None)["size"]
+    assert sizes[0] == sizes[1:11].sum() == 25.0
+
+
 def test_a_dividend_without_a_price_before_it_says_so(tmp_path):
     catalog = Catalog(tmp_path, disk=QuickDisk())
     quotes, _ = rows([100.0] * 10)
     one_sided = quotes.with_columns(ask_price=float("nan"), ask_size=0.0)
     catalog.write("quotes", SYMBOL, one_sided, ABC)
     catalog.write_actions([dividend("2026-01-07")])
-    with pytest.raises(DataError, match=r"holds no price of ABC\.SIM in the days before 2026-01-07.*give it as `close`"):
+    with pytest.raises(
+        DataError, match=r"holds no trade and no two-sided quote of ABC\.SIM in .* before 2026-01-07.*give it as `close`"
+    ):
         catalog.ticks(SYMBOL, adjust="all")
     catalog.write_actions([dividend("2026-01-07", close=100)])
     assert read(catalog.ticks(SYMBOL, adjust="all").feeds[0], None)["bid_price"].tolist() == [99.5] * 4 + [100.0] * 6

@@ -228,3 +228,35 @@ def test_an_empty_side_makes_no_bar() -> None:
     quotes = pl.DataFrame({"ts": [START_NS], "bid_price": [9.9], "bid_size": 1.0, "ask_price": [np.nan], "ask_size": 0.0})
     with pytest.raises(NoData, match="nothing to make bars of by 'ask'"):
         cift.quotes(quotes).bars("1m", on="ask")
+
+
+@pytest.mark.parametrize("calendar", ["XSHG", "XBOM", "XSES", "XNYS"])
+def test_a_view_without_an_end_has_bars_as_far_as_its_calendar_reaches(calendar):
+    # Some calendars know a few years ahead only, and a view of a frame has no end.
+    day = np.datetime64("2026-01-05", "ns").astype(np.int64).item()
+    times = [day + (hours * 60 + minute) * 60 * 10**9 for hours in (4, 6, 15) for minute in range(40, 45)]
+    abc = Instrument("X.SIM", "0.01", 1, calendar=calendar)
+    trades = pl.DataFrame({"ts_event": times, "price": 100.0, "size": 1.0})
+    assert 0 < cift.trades(trades, instrument=abc).bars("1m").height < len(times)
+
+
+def test_a_calendar_that_does_not_know_a_time_says_so():
+    abc = Instrument("X.SIM", "0.01", 1, calendar="XSAU")
+    times = pl.Series(["2015-01-05T10:00:00"]).str.to_datetime(time_unit="ns")
+    view = cift.trades(pl.DataFrame({"ts_event": times, "price": 100.0, "size": 1.0}), instrument=abc)
+    with pytest.raises(
+        InvalidParameter, match=r"XSAU does not know the sessions from 2015-01-05T10:00.*; ask for another period"
+    ):
+        view.bars("1m")
+
+
+@pytest.mark.parametrize(("calendar", "late"), [("XSHG", "2027-03-01"), ("XNYS", "2038-01-05")])
+def test_records_after_all_sessions_that_were_looked_up_are_not_left_out(calendar, late):
+    times = pl.Series([f"{day}T06:00:00" for day in ("2026-01-05", "2026-12-31", late)]).str.to_datetime(time_unit="ns")
+    trades = pl.DataFrame({"ts_event": times, "price": 100.0, "size": 1.0})
+    abc = Instrument("X.SIM", "0.01", 1, calendar=calendar)
+    with pytest.raises(
+        InvalidParameter, match=rf"sessions of {calendar}, .* there are records of {late}T06:00:00.*pass start="
+    ):
+        cift.trades(trades, instrument=abc).bars("1m")
+    cift.trades(trades[:2], instrument=abc).bars("1m")

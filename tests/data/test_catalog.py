@@ -306,7 +306,7 @@ def test_rules_for_orders_may_be_told_later(tmp_path):
     catalog = Catalog(tmp_path)
     catalog.write("trades", SYMBOL, make("trades", 10, 0), ABC)
     rows = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
-    known = replace(ABC, price_increment={0: "0.01", 100: "0.05"}, min_quantity=2, expiry="2030-01-18T21:00Z", calendar="XNYS")
+    known = replace(ABC, price_increment={0: "0.01", 1000: "0.05"}, min_quantity=2, expiry="2030-01-18T21:00Z", calendar="XNYS")
     catalog.write_instruments([known])
     assert catalog.instruments() == {SYMBOL: known}
     assert catalog.ticks(SYMBOL).instruments == (known,)
@@ -318,6 +318,20 @@ def test_rules_for_orders_may_be_told_later(tmp_path):
     assert catalog.instruments() == {SYMBOL: replace(known, min_quantity=3)}
     catalog.write_instruments([ABC])
     assert catalog.instruments() == {SYMBOL: ABC}
+
+
+def test_rows_are_screened_by_the_rules_that_are_stored(tmp_path):
+    catalog = Catalog(tmp_path)
+    catalog.write_instruments([replace(ABC, price_increment="0.05")])
+    quotes = {"ts_event": [MONDAY_NS], "bid_price": [100.02], "bid_size": [1.0], "ask_price": [100.05], "ask_size": [1.0]}
+    # Whether they come with no instrument or with one that states no rules.
+    for instrument in (None, ABC):
+        with pytest.raises(OffTickPrice, match=r"bid_price 100\.02 is not on the price_increment 0\.05"):
+            catalog.write("quotes", SYMBOL, pl.DataFrame(quotes), instrument)
+    assert catalog.symbols() == []
+    # One that states a rule brings its own.
+    catalog.write("quotes", SYMBOL, pl.DataFrame(quotes), replace(ABC, price_increment="0.01"))
+    assert catalog.instruments()[SYMBOL].price_increment == replace(ABC, price_increment="0.01").price_increment
 
 
 def test_a_catalog_of_an_earlier_release_is_read(tmp_path):

@@ -142,6 +142,24 @@ def test_other_rules(catalog):
     assert day(contracts=[NAMES[1]]) == []
 
 
+@pytest.mark.parametrize("missing", NAMES[:2])
+def test_a_missing_figure_is_not_zero_and_rolls_nothing(catalog, missing):
+    days = [MONDAY + dt.timedelta(days=day) for day in range(DAYS)]
+    rows = [(day, symbol, size) for day in days for symbol, size in zip(NAMES[:2], (2_000_000, 1_000), strict=True)]
+    schema = ["date", "symbol", "open_interest"]
+    complete = pl.DataFrame(rows, schema=schema, orient="row")
+    hole = (pl.col("date") == days[1]) & (pl.col("symbol") == missing)
+    for daily in (
+        complete.filter(~hole),
+        complete.with_columns(pl.when(~hole).then("open_interest").alias("open_interest")),
+    ):
+        assert catalog.continuous("ES", roll="open_interest", daily=daily).rolls.is_empty()
+    # A zero that is told is one.
+    told = complete.with_columns(pl.when(hole).then(0).otherwise("open_interest").alias("open_interest"))
+    rolls = catalog.continuous("ES", roll="open_interest", daily=told).rolls
+    assert rolls["date"].to_list() == ([days[3]] if missing == NAMES[0] else [])
+
+
 def test_a_contract_is_left_before_it_expires(tmp_path):
     catalog = Catalog(tmp_path, disk=QuickDisk())
     write(catalog, future(NAMES[0], 2), [(day * 24 + 12, 100.0, 50) for day in range(3)])
@@ -258,6 +276,29 @@ def test_days_have_no_gaps():
     assert [day.date for day in trading_days("XNYS", weekend, weekend + HOUR_NS)] == [dt.date(2026, 1, 3)]
     with pytest.raises(InvalidParameter, match="does not reach"):
         trading_days("XKRX", time_ns("1950-01-01", "")[0], time_ns("1950-01-03", "")[0])
+
+
+@pytest.mark.parametrize("calendar", ["24/7", "XNYS", "CMES"])
+def test_days_do_not_depend_on_what_follows(calendar):
+    # Friday to Tuesday after a holiday on Monday: each day ends with the next opening, stored or not.
+    first, last = time_ns("2026-01-14T15:00", "")[0], time_ns("2026-01-20T15:00", "")[0]
+    whole = trading_days(calendar, first, last)
+    for until in range(first, last, 5 * HOUR_NS):
+        days = trading_days(calendar, first, until)
+        assert days == whole[: len(days)]
+
+
+def test_the_front_of_the_last_day_is_that_of_later_data(tmp_path):
+    # The first contract expires an hour after the close of Friday the 16th, before Tuesday's opening: Friday is the second's.
+    catalog = Catalog(tmp_path, disk=QuickDisk())
+    days = [9, 10, 11]
+    write(
+        catalog, replace(future(NAMES[0], calendar="XNYS"), expiry="2026-01-16T22:00Z"), [(d * 24 + 15, 100.0, 9) for d in days]
+    )
+    write(catalog, future(NAMES[1], 150, calendar="XNYS"), [(d * 24 + 15, 110.0, 9) for d in days])
+    before = catalog.continuous("ES").front("2026-01-16T15:00")
+    write(catalog, future(NAMES[1], 150, calendar="XNYS"), [(15 * 24 + 15, 110.0, 9)])
+    assert before == catalog.continuous("ES").front("2026-01-16T15:00") == NAMES[1]
 
 
 # ------------------------------------------------------------------ laws

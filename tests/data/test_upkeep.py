@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cift.data import writing
+from cift.data import upkeep, writing
 from cift.data.catalog import Catalog
 from cift.errors import CatalogError, CorruptData, NoData, TimeOrder, UnknownSymbol
 from tests.data.market import ABC, DAY_NS, HOUR_NS, MONDAY_NS, SYMBOL, QuickDisk, make, read, same, schemas, take
@@ -78,6 +78,27 @@ def test_an_append_notices_that_another_was_faster(tmp_path):
     assert len(stored(catalog, "quotes")["ts_event"]) == 110
 
 
+@pytest.mark.parametrize("days_later", [0, 1])
+def test_an_append_to_a_day_that_another_began_meanwhile_stores_nothing(tmp_path, days_later):
+    # Nothing is stored when the first row comes; the other writes that day, or one that the rows reach later.
+    columns = make("quotes", 100, start_ns=MONDAY_NS, gap_ns=10**9)
+    theirs = {name: array.copy() for name, array in columns.items()}
+    mine = {name: array.copy() for name, array in columns.items()}
+    theirs["ts_event"] += days_later * DAY_NS
+    mine["ts_event"][50:] += DAY_NS
+    catalog = Catalog(tmp_path, disk=QuickDisk())
+
+    def slow():
+        yield take(mine, 0, 20)
+        Catalog(tmp_path).append("quotes", SYMBOL, theirs, ABC)
+        yield take(mine, 20, 100)
+
+    with pytest.raises(CatalogError, match="written by another"):
+        catalog.append("quotes", SYMBOL, slow(), ABC)
+    assert catalog.ls()["rows"].to_list() == [100]
+    assert (stored(catalog, "quotes")["ts_event"] == theirs["ts_event"]).all()
+
+
 # ------------------------------------------------------------------ delete
 
 
@@ -108,7 +129,52 @@ def test_a_deleted_period_is_gone_to_the_nanosecond(tmp_path_factory, schema, se
     assert catalog.content_hash(SYMBOL) == other.content_hash(SYMBOL)
     assert same(stored(catalog, schema), stored(other, schema))
     assert catalog.verify() == len(catalog.ls())
-    assert sum(catalog.ls()["rows"]) == rows - (~keep).sum() if schema != "mbo" else True
+    assert sum(catalog.ls()["rows"]) == rows - (~keep).sum()
+
+
+def test_rows_that_came_while_a_day_was_cut_are_not_deleted(tmp_path):
+    columns = make("quotes", 100, start_ns=MONDAY_NS, gap_ns=10**9)
+    catalog = Catalog(tmp_path, disk=QuickDisk())
+    catalog.write("quotes", SYMBOL, columns, ABC)
+    columns["ts_event"] += 10 * HOUR_NS
+    real = upkeep.rewrite
+
+    def slow(*given):
+        gone = real(*given)
+        Catalog(tmp_path).append("quotes", SYMBOL, columns)
+        return gone
+
+    with mock.patch.object(upkeep, "rewrite", slow), pytest.raises(CatalogError, match="written by another"):
+        catalog.delete(SYMBOL, "2026-01-05T00:00", "2026-01-05T06:00")
+    assert catalog.ls()["rows"].to_list() == [200]
+    assert catalog.delete(SYMBOL, "2026-01-05T00:00", "2026-01-05T06:00") == 1
+    assert (stored(catalog, "quotes")["ts_event"] == columns["ts_event"]).all()
+
+
+def test_files_of_others_outlive_the_rows(tmp_path):
+    catalog, columns = catalog_of(tmp_path)
+    foreign = [path.with_name(name) for path in tmp_path.glob("quotes/*/*/*.parquet") for name in ("mine.parquet", ".DS_Store")]
+    for path in foreign:
+        path.write_bytes(b"mine")
+    catalog.write("quotes", SYMBOL, columns, policies={"price_jump": "pass"})
+    assert catalog.delete(SYMBOL) == 2
+    assert catalog.symbols() == []
+    assert len(foreign) == 4
+    assert sorted(path for path in (tmp_path / "quotes").rglob("*") if path.is_file()) == sorted(foreign)
+    assert {path.read_bytes() for path in foreign} == {b"mine"}
+
+
+def test_two_may_delete_at_once(tmp_path):
+    catalog, _ = catalog_of(tmp_path)
+    real = upkeep._remove
+
+    def raced(*given):
+        return [real(*given), real(*given)][1]
+
+    with mock.patch.object(upkeep, "_remove", raced):
+        assert catalog.delete(SYMBOL) == 0  # the other removed both
+    assert catalog.symbols() == []
+    assert not [*tmp_path.glob("quotes/*/*")]
 
 
 def test_a_damaged_day_is_removed_whole_and_not_cut(tmp_path):

@@ -143,6 +143,20 @@ def test_sessions_are_kept_apart(tmp_path):
     assert {bar.ts_open % (3_600 * 10**9) for bar in got} == {1_800 * 10**9}, "from 09:30 on"
 
 
+def test_sessions_begin_with_whichever_feed_is_first(tmp_path):
+    # Prints of two sessions, quotes of the second one alone: the bars of the first are there all the same.
+    day_ns, minute_ns = 86_400 * 10**9, 60 * 10**9
+    open_ns = MONDAY_NS + 15 * 60 * minute_ns
+    ts = [open_ns, open_ns + minute_ns, open_ns + 2 * minute_ns, open_ns + day_ns, open_ns + day_ns + minute_ns]
+    abc = Instrument("ABC.XNYS", "0.01", 1, calendar="XNYS")
+    prints = pl.DataFrame({"ts_event": ts, "price": [100.0, 101.0, 102.0, 103.0, 104.0], "size": 1.0})
+    quotes = {"ts_event": [ts[3] - minute_ns, ts[4] + minute_ns], "bid_price": 100.0, "ask_price": 100.02}
+    view = cift.quotes(pl.DataFrame({**quotes, "bid_size": 1.0, "ask_size": 1.0}), trades=prints, instrument=abc)
+    (got,), _ = run(view, ("1m", "price"))
+    assert [bar.close for bar in got] == [100.0, 101.0, 102.0, 103.0]
+    assert_frame_equal(frame_of(got), view.bars("1m", unfinished=False)[:4], check_exact=True)
+
+
 def test_a_bar_arrives_with_the_first_row_behind_it_and_before_nothing_else_is_known():
     seconds = [0, 10, 59, 61, 180]
     view = cift.trades(

@@ -19,6 +19,7 @@ import polars as pl
 import pytest
 
 import cift
+from cift.domain.instrument import Instrument
 from cift.sim.fingerprint import code_hash, engine_hash, left_out, packages
 
 CELL = """
@@ -382,3 +383,17 @@ def test_the_engine_is_the_core_and_what_decides_above_it(tmp_path: Path) -> Non
         with (copy / name).open("a") as file:
             file.write("# another word\n")
         assert (engine_hash(copy) != same) == decides, name
+
+
+def test_the_library_of_calendars_is_told_where_a_market_closes() -> None:
+    class Idle(cift.Strategy):
+        pass
+
+    def told(calendar: str) -> dict[str, str]:
+        abc = Instrument("ABC.SIM", "0.01", 1, calendar=calendar)
+        trades = pl.DataFrame({"ts_event": [1_767_625_200_000_000_000], "price": [100.0], "size": [1.0]})
+        return dict(cift.Backtest(cift.trades(trades, instrument=abc), Idle).run().record.fingerprint["packages"])
+
+    always = told("24/7")
+    assert "exchange_calendars" not in always
+    assert told("XNYS") == {**always, "exchange_calendars": version("exchange_calendars")}

@@ -297,3 +297,17 @@ def test_an_installed_decorator_around_a_function_of_a_file_counts_what_is_insid
     before = code_hash(module.Sized)
     module.N = 6
     assert code_hash(module.Sized) != before
+
+
+def test_a_lazy_import_from_folders_without_init_is_followed(folder: Folder, tmp_path: Path) -> None:
+    inner = tmp_path / "apart" / "inner"
+    inner.mkdir(parents=True)
+    write(inner / "sizes.py", "N = 7\n")
+    lazy = (
+        HEAD
+        + "class Lazy(cift.Strategy):\n    def on_start(self):\n        from apart.inner.sizes import N\n        self.buy(N)\n"
+    )
+    before = code_hash(folder(lazy=lazy).Lazy)
+    assert "apart" not in sys.modules
+    write(inner / "sizes.py", "N = 8\n")
+    assert code_hash(folder(lazy=lazy).Lazy) != before

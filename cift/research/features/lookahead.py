@@ -160,6 +160,8 @@ def _first_difference(one: pl.Series, other: pl.Series, tolerance: float) -> int
     """The first row at which two columns of one length differ; NaN and null each equal themselves."""
     if one.dtype.is_float() and other.dtype.is_float() and tolerance:
         near = (one - other).abs() <= tolerance * pl.select(pl.max_horizontal(one.abs(), other.abs())).to_series()
+        # A part of infinity is infinity, and everything would be near it.
+        near &= one.is_finite() & other.is_finite()
         equal = one.eq_missing(other) | near.fill_null(False)
     else:
         equal = one.eq_missing(other)

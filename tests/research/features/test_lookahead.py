@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 
 import polars as pl
@@ -110,3 +111,11 @@ def test_what_cannot_be_checked_is_refused() -> None:
 def test_any_number_of_cuts_will_do(cuts: int) -> None:
     assert len(ft.check_lookahead(lambda rows: rows.select(x=price.mean()), FRAME, cuts=cuts)) == 1
     assert len(ft.check_lookahead(lambda rows: rows.select(x=price.shift(-1)), FRAME.head(2), cuts=cuts)) == 1
+
+
+@pytest.mark.parametrize("marked", [math.inf, -math.inf, math.nan])
+def test_a_look_that_shows_in_what_is_finite_is_found(marked: float) -> None:
+    def peeks(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.select(peeks=pl.when(price.shift(-1) > price).then(marked).otherwise(1.0), same=pl.lit(marked))
+
+    assert [leak.column for leak in ft.check_lookahead(peeks, FRAME)] == ["peeks"]

@@ -11,7 +11,7 @@ import numpy as np
 from cift.data.columns import Array
 from cift.data.doctor.books import CLEAR, LevelBook, bar_faults
 from cift.data.doctor.casebook import Batch, Casebook, Finding
-from cift.data.doctor.numbering import QuoteInForce, RepeatRules, SequenceRules
+from cift.data.doctor.numbering import EventRules, QuoteInForce, RepeatRules, SequenceRules
 from cift.data.doctor.numbers import NumberRules
 from cift.data.doctor.orders import OrderRules
 from cift.data.doctor.pace import PaceRules
@@ -93,6 +93,7 @@ class Examination:
         self._prices = PriceRules(book, None if instrument is None else float(instrument.tick_size))
         self._pace = PaceRules(book, ALWAYS_OPEN if instrument is None else instrument.calendar, interval)
         self._repeats, self._sequence = RepeatRules(book), SequenceRules(book, own=own_sequence)
+        self._events = EventRules(book)
         self._orders = OrderRules(book, instrument) if schema == "mbo" and instrument is not None else None
         self._levels = LevelBook() if schema == "mbp" else None
         self._last_close_ns: int | None = None
@@ -113,6 +114,7 @@ class Examination:
         self._pace.look(batch)
         self._repeats.look(batch)
         self._sequence.look(batch)
+        self._events.look(batch)
         if self._orders is not None:
             self._orders.look(batch, good)
         if self._levels is not None:

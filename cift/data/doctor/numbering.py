@@ -8,7 +8,7 @@ import numpy as np
 
 from cift.data.columns import Array
 from cift.data.doctor.casebook import Batch, Casebook
-from cift.domain.schemas import ACTION_CODES, NO_TIME_NS, SNAPSHOT, STORED_DTYPES
+from cift.domain.schemas import ACTION_CODES, LAST, NO_TIME_NS, SNAPSHOT, STORED_DTYPES
 
 SKIPPING_SHARE_MAX: Final = 0.05
 """Where more of the rows skip a number, the venue counts more than these rows, and what is missing cannot be told."""
@@ -93,6 +93,25 @@ class SequenceRules:
             self._book.notes.append(
                 f"venue_seq skips in {skipping / self._numbered:.0%} of the rows, so it counts more than these: it tells no gaps"
             )
+
+
+class EventRules:
+    """Looks for events that do not end before time moves on. The rows of a snapshot may have times of their own."""
+
+    def __init__(self, book: Casebook) -> None:
+        self._book = book
+        self._last: tuple[int, int] | None = None
+
+    def look(self, batch: Batch) -> None:
+        """Writes down the rows that come while an event of another time is open."""
+        if "flags" not in batch.columns:
+            return  # bars
+        times, flags = batch.columns["ts_event"], batch.columns["flags"]
+        last_ns, last_flags = self._last or (int(times[0]), LAST)
+        flags_above = np.append(np.uint8(last_flags), flags[:-1])
+        moved_on = (times != np.append(last_ns, times[:-1])) & ((flags_above & LAST) == 0)
+        self._book.add("open_event", moved_on & ((flags_above & flags & SNAPSHOT) == 0), batch)
+        self._last = int(times[-1]), int(flags[-1])
 
 
 class QuoteInForce:

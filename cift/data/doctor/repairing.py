@@ -9,6 +9,8 @@ The steps, in this order, so that mending what was mended changes nothing more:
 4. rows that repeat the one above go;
 5. crossed and locked quotes, outliers, and prints outside the quote (where the catalog holds the quotes) are flagged SUSPECT.
 
+Where a row that ended an event is left out, the row before ends it.
+
 A series of one symbol and schema is held in memory.
 """
 
@@ -26,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cift.data.columns import Array, RawColumns, join, length, to_arrow
+from cift.data.columns import Array, RawColumns, join, length, moved_ends, to_arrow
 from cift.data.doctor.casebook import Batch, moment
 from cift.data.doctor.checking import opened
 from cift.data.doctor.examination import Examination
@@ -315,7 +317,22 @@ def _leave_out(series: _Series, found: Mapping[str, Array], ledger: _Ledger) -> 
         if len(at):
             keep[at] = False
             ledger.leave_out(series, at, kind)
-    return series if keep.all() else series.take(keep)
+    if keep.all():
+        return series
+    if "flags" in series.columns:
+        _hand_on_ends(series, keep, ledger)
+    return series.take(keep)
+
+
+def _hand_on_ends(series: _Series, keep: Array, ledger: _Ledger) -> None:
+    """Lets the row before end the event of a row that is left out."""
+    flags = series.columns["flags"]
+    moved = moved_ends(flags, keep)
+    at = np.flatnonzero(keep & (moved != flags))
+    if len(at):
+        told = [[f"flags {value}" for value in values[at].tolist()] for values in (flags, moved)]
+        ledger.add(series, at, "open_event", "changed", *told)
+        series.columns["flags"] = moved
 
 
 def _sorted(series: _Series, ledger: _Ledger) -> _Series:

@@ -55,6 +55,11 @@ def pennies(columns: RawColumns) -> None:
     columns["bid_price"][ROW], columns["ask_price"][ROW] = 0.01, 0.02
 
 
+def one_event(columns: RawColumns) -> None:
+    columns["flags"][ROW] = 0
+    columns["ts_event"][ROW + 1] = columns["ts_event"][ROW]
+
+
 def cross(by: float) -> Spoil:
     def spoil(columns: RawColumns) -> None:
         columns["bid_price"][ROW] = np.round(columns["ask_price"][ROW] + by, 2)
@@ -142,6 +147,14 @@ CASES: list[tuple[str, str, Spoil, dict[str, list[int]]]] = [
     ("duplicate", "trades", repeat, {"duplicate": [ROW], "own_sequence_gap": [ROW, ROW + 1], "sequence_gap": [ROW + 1]}),
     ("venue skips", "trades", put("venue_seq", 100 + ROW + 5, *range(ROW, ROW + 6)), {"sequence_gap": [ROW]}),
     ("venue goes back", "trades", put("venue_seq", 3), {"sequence_back": [ROW], "sequence_gap": [ROW + 1]}),
+    ("an event that does not end", "trades", put("flags", 0), {"open_event": [ROW + 1]}),
+    ("an event of two rows", "trades", one_event, {}),
+    (
+        "a snapshot of many times",
+        "mbo",
+        put("flags", SNAPSHOT, ROW, ROW + 1),
+        {"open_event": [ROW + 2], "snapshot": [ROW], "sequence_gap": [ROW + 2]},
+    ),
     ("our count", "trades", put("sequence", 0), {"own_sequence_gap": [ROW, ROW + 1]}),
     ("time goes back", "trades", earlier, {"time_back": [ROW]}),
     ("microseconds", "trades", in_unit(1_000), {"time_unit": [ROW]}),
@@ -457,6 +470,7 @@ def test_what_cannot_be_of_orders_is_found(rows, expected):
 def test_a_book_may_cross_inside_an_event():
     columns = mbo(("add", "bid", 99.0, 5, 1), ("add", "ask", 98.0, 5, 2), ("cancel", "bid", 99.0, 5, 1))
     columns["flags"][1] = 0
+    columns["ts_event"][2] = columns["ts_event"][1]
     assert found(examine("mbo", columns)) == {}
 
 

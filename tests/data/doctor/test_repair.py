@@ -19,7 +19,7 @@ from cift.data.columns import RawColumns, to_arrow
 from cift.data.doctor import check, repair
 from cift.data.doctor.kinds import IMPOSSIBLE
 from cift.data.doctor.repairing import MARKED
-from cift.domain.schemas import BAD_TS_RECV, NO_TIME_NS, SUSPECT, arrow_schema
+from cift.domain.schemas import BAD_TS_RECV, LAST, NO_TIME_NS, SUSPECT, arrow_schema
 from cift.errors import CorruptData, InvalidParameter, NoData
 from tests.data.doctor.clean import clean
 from tests.data.market import ABC, MONDAY_NS, SYMBOL
@@ -254,3 +254,17 @@ def test_rows_of_one_time_stay_in_their_order(tmp_path):
     order = np.argsort(columns["ts_event"], kind="stable")
     assert pl.read_parquet(done.path)["trade_id"].to_list() == columns["trade_id"][order].tolist()
     assert set(MARKED).isdisjoint(done.counts)
+
+
+def test_the_row_before_ends_the_event_of_a_row_left_out(tmp_path):
+    columns = clean("mbo", 300)
+    columns["ts_event"][[10, 11, 12]] = columns["ts_event"][12]
+    columns["flags"][[10, 11]] = 0
+    columns["size"][[11, 12]] = NAN
+    columns["size"][20] = NAN  # an event of its own
+    done = repair(write(tmp_path / "bad.parquet", "mbo", columns), **STEPS)
+    mended = pl.read_parquet(done.path)
+    assert mended["flags"].to_list() == [LAST] * 297
+    assert "open_event" not in check(done.path, **STEPS).counts
+    changed = done.repairs.filter(pl.col("kind") == "open_event")
+    assert changed.select("row", "action", "before", "after").rows() == [(10, "changed", "flags 0", f"flags {LAST}")]

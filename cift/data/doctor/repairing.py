@@ -124,6 +124,8 @@ def repair(
         source: as of `check`: a catalog or its folder, or one file.
         to: where the copy goes; nothing may be there yet. None: beside a file, `x.repaired.parquet`. A catalog needs one.
 
+    The copy of a catalog has its instruments and corporate actions too (with `symbol`, those of this one).
+
     The other arguments are those of `check`. A file's copy is Parquet with the columns of its schema; columns that the
     schema does not have are left out.
 
@@ -148,7 +150,8 @@ def repair(
     target = _target(name, origins, to, stored=stored)
     ledger = _Ledger()
     mended = _mended(origins, passed, ledger)
-    written = _write_catalog(target, mended, passed) if stored else _write_file(target, next(mended))
+    folder = origins[0].folder if origins else None
+    written = _write_file(target, next(mended)) if folder is None else _write_catalog(target, mended, passed, folder, symbol)
     return ledger.finish(target, written)
 
 
@@ -443,11 +446,18 @@ def _as_they_were(schema: SchemaName, columns: RawColumns) -> pa.Table:
 # ---------------------------------------------------------------------- what is written
 
 
-def _write_catalog(target: Path, mended: Iterator[_Series], passed: set[str]) -> int:
+def _write_catalog(target: Path, mended: Iterator[_Series], passed: set[str], source: Path, symbol: str | None) -> int:
     from cift.data.catalog import Catalog
 
+    original = Catalog(source)
+    actions = original.actions(symbol)
     try:
-        return _fill(Catalog(target), mended, {**_LETTING_PASS, **dict.fromkeys(passed, "pass")})
+        catalog = Catalog(target)
+        # Those without rows too: a future to come, or an index that others are told by.
+        catalog.write_instruments(one for name, one in original.instruments().items() if symbol in (None, name))
+        if actions.height:
+            catalog.write_actions(actions)
+        return _fill(catalog, mended, {**_LETTING_PASS, **dict.fromkeys(passed, "pass")})
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)  # it was not there before
         raise

@@ -225,3 +225,9 @@ def test_bybits_files_that_overlap_give_each_trade_once(tmp_path, monkeypatch):
         (2, "duplicate", "b"),
         (3, "duplicate", "a"),
     ]
+
+
+def test_bybits_block_trades_are_no_prints(tmp_path):
+    catalog, report = bybit(tmp_path, printed("a", BT=False), printed("b", BT=True))
+    assert stored(catalog, "trades").height == 1
+    assert [(row.row, row.reason, row.text) for row in report.quarantine] == [(2, "off_book", "block trade b of 3.0 at 1.96")]

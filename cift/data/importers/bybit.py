@@ -8,6 +8,7 @@
 
 `ts_event` is the time of the matching engine (`cts`), or that of the message (`ts`) where there is none. History files tell no
 time of receipt. A trade whose id `i` is one of the last 10,000 is a `duplicate`, kept aside: files may overlap.
+Block trades (`BT`), agreed on outside of the book, are kept aside as `off_book`.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class _Trade(msgspec.Struct, gc=False):
     v: float
     p: float
     i: str = ""
+    BT: bool = False
 
 
 class _TradeMessage(msgspec.Struct, gc=False):
@@ -119,7 +121,7 @@ class BybitRecording(Recording):
         if kind == "publicTrade":
             self.each_key_once(kind, body)
             for trade in self._prints(body).data:
-                if self.is_wanted(trade.s) and self._is_new(trade):
+                if self.is_wanted(trade.s) and self._is_print(trade):
                     ts_event = self.told(trade.T)
                     self._trades.append((ts_event, ts_recv, trade.p, trade.v, SIDES[trade.S], 0, NO_TIME_NS, self.row))
             return
@@ -129,8 +131,11 @@ class BybitRecording(Recording):
         self.each_key_once(kind, body)
         self._take_book(self._book(body), rest.partition(".")[0], ts_recv)
 
-    def _is_new(self, trade: _Trade) -> bool:
-        """Whether a trade was not met before."""
+    def _is_print(self, trade: _Trade) -> bool:
+        """Whether a trade is one of the book that was not met before."""
+        if trade.BT:
+            self.tally.keep_aside(self.row, "off_book", f"block trade {trade.i} of {trade.v!r} at {trade.p!r}")
+            return False
         if not trade.i:
             return True
         if trade.i in self._met:

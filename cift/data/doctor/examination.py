@@ -22,6 +22,7 @@ from cift.data.reading import Interval
 from cift.domain.calendar import ALWAYS_OPEN
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument
+from cift.domain.schemas import NO_TIME_NS
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,12 +139,20 @@ class Examination:
 
     def _compare(self, trades: Batch, price: Array, in_force: QuoteInForce) -> None:
         assert self._quotes is not None
-        last = int(trades.columns["ts_event"][-1])
-        while in_force.until_ns < last and (quotes := next(self._quotes, None)) is not None:
-            stamps = quotes.columns["ts_event"]
-            quotes.timed = np.ones(len(stamps), dtype=bool)
-            in_force.take(quotes)
-        in_force.look(trades, price)
+        times, at = trades.columns["ts_event"], 0
+        # A print without a usable time must not run through all quotes.
+        highest = np.maximum.accumulate(np.where(trades.timed, times, NO_TIME_NS))
+        while at < len(times):
+            # Prints up to the last quote taken know theirs; a later one needs the quotes to come, if there are any.
+            end = int(np.searchsorted(highest, in_force.until_ns, side="right"))
+            quotes = next(self._quotes, None) if end < len(times) else None
+            if quotes is None:
+                end = len(times)
+            in_force.look(trades, price, np.arange(at, end))
+            at = max(at, end)
+            if quotes is not None:
+                quotes.timed = np.ones(quotes.rows, dtype=bool)
+                in_force.take(quotes)
 
     def finish(self) -> Part:
         """What was found."""

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from cift.domain.chunk import Chunk, SchemaName
-from cift.domain.schemas import CHUNK_DTYPES, NO_TIME_NS, STORED_DTYPES, WORD_CODES, arrow_schema, is_nullable
+from cift.domain.schemas import CHUNK_DTYPES, LAST, NO_TIME_NS, STORED_DTYPES, WORD_CODES, arrow_schema, is_nullable
 from cift.errors import DataError
 
 Array = np.ndarray[Any, Any]
@@ -148,6 +148,21 @@ def join(pieces: Sequence[Mapping[str, Array]]) -> RawColumns:
     if len(pieces) == 1:
         return dict(pieces[0])
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def moved_ends(flags: Array, keep: Array) -> Array:
+    """The flags with LAST on the last kept row of each event; an event of which nothing is kept leaves the one before as it is."""
+    if keep.all():
+        return flags
+    ended = np.cumsum((flags & LAST) > 0)
+    kept = np.flatnonzero(keep)
+    if not len(kept):
+        return flags
+    before = np.concatenate(([0], ended))[kept]
+    until = np.concatenate((ended[kept[1:] - 1], ended[-1:]))
+    moved: Array = flags & np.uint8(255 - LAST)
+    moved[kept] |= np.where(until > before, np.uint8(LAST), np.uint8(0))
+    return moved
 
 
 def chunks(schema: SchemaName, pieces: Iterator[RawColumns], rows: int | None) -> Iterator[Chunk]:

@@ -64,16 +64,19 @@ def read_csv(path: str | Path, schema: Schema) -> pl.DataFrame:
     except UNREADABLE as error:
         raise CorruptData(f"{path.name} cannot be read: {error}") from None
     try:
-        header = pl.read_csv(io.BytesIO(data), n_rows=0, infer_schema=False).columns
+        found = pl.read_csv(io.BytesIO(data), n_rows=0, infer_schema=False).columns
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{path.name} is no CSV file: {error}") from None
+    # polars leaves a quote within a name doubled, as it stands in the file.
+    header = [name.replace('""', '"') for name in found]
     if isinstance(schema, str) and "symbol" not in header:
         del types["symbol"]
     if header != list(types):
         raise DataError(f"{path.name} has the columns {', '.join(header)}; {', '.join(types)} were expected")
-    raw = {name: kind if kind.is_integer() or kind.is_float() else pl.String() for name, kind in types.items()}
+    plain = (kind if kind.is_integer() or kind.is_float() else pl.String() for kind in types.values())
+    raw = dict(zip(found, plain, strict=True))
     try:
-        texts = pl.read_csv(io.BytesIO(data), schema=raw)
+        texts = pl.read_csv(io.BytesIO(data), schema=raw).rename(dict(zip(found, header, strict=True)))
         return texts.with_columns(_typed(texts[name], kind) for name, kind in types.items())
     except (pl.exceptions.PolarsError, pa.ArrowInvalid) as error:
         raise DataError(f"{path.name}: {error}") from None

@@ -101,7 +101,8 @@ def narrow(frame: pl.DataFrame, *, offsets: bool = True) -> tuple[pl.DataFrame, 
     """The frame in the narrowest types that give it back bit for bit, and what was done.
 
     Args:
-        frame: of any columns; lists, structs, decimals, dates and durations stay as they are.
+        frame: of any columns; lists, structs, decimals, dates, durations, Float16, Python objects, whole numbers of more than 64 bits
+            and a column without a name stay as they are.
         offsets: whether large numbers and second times may become distances. Without it ids and times can be compared with
             those of other frames.
 
@@ -123,7 +124,7 @@ def narrow(frame: pl.DataFrame, *, offsets: bool = True) -> tuple[pl.DataFrame, 
             name = change.name(before.name)
             if name != before.name and name in taken:
                 continue
-            if _identical(change.undone(column, before.name, before.dtype, anchor), before):
+            if column is before or _identical(change.undone(column, before.name, before.dtype, anchor), before):
                 break
         else:
             raise AssertionError("a column is always identical with itself")
@@ -141,7 +142,8 @@ def narrow(frame: pl.DataFrame, *, offsets: bool = True) -> tuple[pl.DataFrame, 
                 bytes_of(column),
             )
         )
-    return pl.DataFrame(made), NarrowReport(tuple(told), frame.height)
+    # Of a list of columns polars renames those without a name.
+    return pl.DataFrame({one.name: one for one in made}), NarrowReport(tuple(told), frame.height)
 
 
 def widen(frame: pl.DataFrame, report: NarrowReport) -> pl.DataFrame:
@@ -175,7 +177,7 @@ def widen(frame: pl.DataFrame, report: NarrowReport) -> pl.DataFrame:
     double = sorted({column.name for column in wide} & {column.name for column in others})
     if double:
         raise DataError(f"the narrow frame has a column {double[0]!r} of its own, which is to be given back; rename it")
-    return pl.DataFrame([*wide, *others])
+    return pl.DataFrame({one.name: one for one in (*wide, *others)})
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ class Change:
             column = anchor.to_physical() + column.cast(pl.Int64)
         elif self.base is not None:
             column = column.cast(pl.Int64 if self.base < 0 else dtype) + self.base
-        return column.cast(dtype).alias(name)
+        return (column if column.dtype == dtype else column.cast(dtype)).alias(name)
 
 
 def bytes_of(column: pl.Series) -> int:
@@ -233,6 +235,9 @@ AS_IT_IS = Change()
 def _candidates(column: pl.Series, anchor: pl.Series | None, offsets: bool) -> Iterator[Candidate]:
     """What a column may become, narrowest first; at last itself."""
     made: list[Candidate] = []
+    if not column.name or column.dtype in (pl.Object, pl.Float16) or _is_beyond(column):
+        yield column, AS_IT_IS
+        return
     if len(column) and column.null_count() == len(column):
         made.append((pl.Series(column.name, [None] * len(column), dtype=pl.Null), AS_IT_IS))
     elif column.dtype.is_integer():
@@ -247,6 +252,14 @@ def _candidates(column: pl.Series, anchor: pl.Series | None, offsets: bool) -> I
     # Of two of one size the one before, which changes less.
     yield from sorted((one for one in made if bytes_of(one[0]) < size), key=lambda one: bytes_of(one[0]))
     yield column, AS_IT_IS
+
+
+def _is_beyond(column: pl.Series) -> bool:
+    """Whether a column has whole numbers of which 64 bits, one of them for the sign, do not hold the distances."""
+    if column.dtype not in (pl.Int128, pl.UInt128):
+        return False
+    low, high = column.min(), column.max()
+    return isinstance(low, int) and isinstance(high, int) and not (low >= -(2**63) and high < 2**63)
 
 
 def _narrowest(column: pl.Series) -> pl.Series:

@@ -1,7 +1,8 @@
 """The screen that every row passes before it is stored or run: what is refused, set aside, flagged, or only counted.
 
 `reject` raises an error naming source, row and value, and nothing is stored. `quarantine` leaves the row out and keeps it
-in the report. `flag` lets it pass with the flag SUSPECT. `pass` lets it through. Everything but a reject is counted.
+in the report; where it ended an event, the row before ends it now. `flag` lets it pass with the flag SUSPECT. `pass` lets it
+through. Everything but a reject is counted.
 
 | kind | policy | what is looked at |
 |---|---|---|
@@ -45,7 +46,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from cift.data.columns import Array, RawColumns, length
+from cift.data.columns import Array, RawColumns, length, moved_ends
 from cift.data.report import Tally
 from cift.data.times import DAY_NS, iso
 from cift.domain.chunk import SchemaName
@@ -170,6 +171,7 @@ class Screen:
         self._last_venue_seq: int | None = None
         self._last_row: dict[str, Any] = {"flags": 0}
         self._per_second: dict[int, int] = {}
+        self._is_open = False
 
     def check(self, columns: RawColumns, row_numbers: Array | None = None) -> RawColumns:
         """The rows of a batch that pass, changed where the table says so.
@@ -206,7 +208,13 @@ class Screen:
         self._sequence(columns, keep)
         if self.schema in ACTIONS:
             self._snapshots(columns)
-        self._last_row = {name: array[-1].item() for name, array in columns.items()}
+        last = {name: array[-1].item() for name, array in columns.items()}
+        if not keep.all():
+            self._ends(columns, keep)
+        # The event that is open is that of the rows that are kept.
+        kept = np.flatnonzero(keep)
+        self._is_open = not columns["flags"][kept[-1]] & LAST if len(kept) else self._is_open
+        self._last_row = last
         self._rows_seen += rows
         return columns if keep.all() else {name: array[keep] for name, array in columns.items()}
 
@@ -240,6 +248,17 @@ class Screen:
         if policy == "flag":
             columns["flags"][hits] |= SUSPECT
         self.tally.counts[kind] += len(hits)
+
+    def _ends(self, columns: RawColumns, keep: Array) -> None:
+        """Hands the end of an event whose last row is left out to the row before.
+
+        Rows of an earlier batch are gone by now: an event that would have ended there is counted.
+        """
+        before = columns["flags"][: int(np.argmax(keep)) if keep.any() else len(keep)]
+        if self._is_open and (before & LAST).any():
+            self.tally.counts["event_end_lost"] += 1
+            self._is_open = False
+        columns["flags"] = moved_ends(columns["flags"], keep)
 
     def _choices(self, kind: str) -> str:
         others = allowed(kind, self.schema)[1:]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cift.domain.instrument import Instrument
-from cift.errors import CatalogError, NoData
+from cift.errors import CatalogError, NoData, NotSupported
 
 if TYPE_CHECKING:
     from cift.data.view import Feed, Ticks
@@ -53,6 +53,7 @@ def reopen(selected: Mapping[str, Any], catalog: str | Path | None = None) -> Ti
     Raises:
         CatalogError: where there is no catalog, or none was told.
         ServerDown: where it was read from a server that cannot be reached.
+        NotSupported: prices were adjusted for corporate actions, and a server was told: it does not know them.
         UnknownSymbol, NoData: where it does not hold the symbols, or nothing of that period.
     """
     from cift.data.catalog import Catalog
@@ -66,6 +67,11 @@ def reopen(selected: Mapping[str, Any], catalog: str | Path | None = None) -> Ti
         )
     asked = (selected["symbols"], selected["start_ns"], selected["end_ns"])
     if str(folder).startswith("questdb://"):
+        if selected.get("adjust") is not None:
+            raise NotSupported(
+                f"the run read prices adjusted for corporate actions (adjust={selected['adjust']!r}), which a server does not know; "
+                "name the catalog that it was read from"
+            )
         of = dict(selected.get("of", {}))
         if of.get("instrument") is not None:
             of["instrument"] = Instrument(**of["instrument"])

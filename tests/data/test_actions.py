@@ -347,6 +347,9 @@ def test_a_run_on_an_adjusted_view_can_be_opened_again(tmp_path):
     # A saved selection of a day that was cut is cut again.
     cut = {**selection(view), "start_ns": None, "end_ns": None}
     assert reopen(cut).feeds[0].content_hash == view.feeds[0].content_hash
+    # A server knows no actions: its prices would be others.
+    with pytest.raises(NotSupported, match=r"adjust='splits'.*a server does not know"):
+        reopen(selection(view), "questdb://localhost:1")
 
 
 def test_what_cannot_be_adjusted_is_refused(tmp_path):

@@ -360,3 +360,35 @@ def test_whatever_the_disk_refuses_the_catalog_is_as_it_was(tmp_path):
 def test_a_number_is_the_float_nearest_to_its_decimal(value, text):
     told = f'"{value}"' if text else f"{value}"
     assert decoder(list[float])(f"[{told}]".encode()) == [float(value)]
+
+
+def aggregated(number: int, price: float, *, ms: int = 0) -> str:
+    data = {"e": "aggTrade", "E": MONDAY_MS + ms, "T": MONDAY_MS + ms - 2, "s": "BTCUSDT", "a": number, "p": f"{price:.2f}"}
+    return line(data | {"q": "0.500", "m": False, "f": number, "l": number}, ms, stream="btcusdt@aggTrade")
+
+
+@pytest.mark.parametrize("made", [trade, aggregated])
+def test_files_that_overlap_give_each_trade_and_quote_once(tmp_path, made):
+    texts = [(ticker(n * 10, 10 + n, 11 + n, ms=n * 10, stamped=True) + made(n, 10 + n, ms=n * 10)) for n in range(1, 9)]
+    catalog = Catalog(tmp_path / "catalog")
+    files = [write(tmp_path / "a.log", *texts[:5]), write(tmp_path / "b.log", *texts[3:])]
+    report = import_binance(catalog, files)
+    assert stored(catalog, "trades")["trade_id"].to_list() == [*range(1, 9)]
+    assert stored(catalog, "quotes")["venue_seq"].to_list() == [*range(10, 90, 10)]
+    assert (report.counts["duplicate"], report.counts["old_quotes"]) == (2, 2)
+    assert [(row.source, row.row, row.reason) for row in report.quarantine] == [("b.log", n, "duplicate") for n in (2, 4)]
+    assert "trade_gaps" not in report.counts
+
+
+@pytest.mark.parametrize("made", [trade, aggregated])
+def test_trades_that_are_missing_are_counted(tmp_path, made):
+    _, report = imported(tmp_path, *(made(n, 10, ms=n) for n in (3, 4, 7, 8, 10)))
+    assert (report.counts["trade_gaps"], report.counts["trades"]) == (2, 5)
+    assert "3 trades are missing, in 2 places, by their numbers" in report.notes
+    assert "duplicate" not in report.counts
+
+
+def test_numbers_of_trades_and_of_aggregated_ones_are_two_things(tmp_path):
+    _, report = imported(tmp_path, trade(100, 10, ms=1), aggregated(5, 10, ms=2), trade(101, 10, ms=3), aggregated(7, 10, ms=4))
+    assert report.counts["trades"] == 2
+    assert not {"duplicate", "trade_gaps"} & {*report.counts}

@@ -199,3 +199,15 @@ def test_what_cannot_be_used_is_told(tmp_path, name):
 def test_files_of_two_kinds_are_imported_apart(tmp_path):
     with pytest.raises(DataError, match=r"x1\.csv is of another kind than x0\.csv"):
         imported(tmp_path, FILES["trades of spot"], KLINES)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 1, 0)])
+def test_files_of_levels_may_be_told_in_any_order(tmp_path, order):
+    texts = [
+        SNAPS.removesuffix(level(9, "b", "10", "7", ms=9)),
+        DEPTH + "".join(level(n, "b", "9", str(n), ms=n, previous=n - 1) for n in range(6, 100)),
+        DEPTH + "".join(level(n, "b", "9", str(n), ms=n, previous=n - 1) for n in range(100, 120)),
+    ]
+    catalog, report = imported(tmp_path, *(texts[at] for at in order), symbol=None)
+    assert [number for number, *_ in books(stored(catalog))] == [*range(5, 120)]
+    assert not {"old_events", "gaps"} & {*report.counts}

@@ -208,3 +208,26 @@ def test_a_bad_line_of_hyperliquid_is_an_error_with_its_row(tmp_path, text, told
     with pytest.raises(DataError, match=f"x.log, {told}"):
         hyperliquid(tmp_path, picture({"99": "1"}, {"101": "1"}), text)
     assert Catalog(tmp_path / "catalog").symbols() == []
+
+
+def printed(*ids: str, **others: Any) -> str:
+    data = [{"T": MONDAY_MS + 5, "s": "XRPUSDT", "S": "Buy", "v": "3", "p": "1.96", "i": each} | others for each in ids]
+    return json.dumps(TRADES | {"data": data}) + "\n"
+
+
+def test_bybits_files_that_overlap_give_each_trade_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("cift.data.importers.bybit.TRADES_REMEMBERED", 3)
+    catalog, report = bybit(tmp_path, printed("a", "b"), printed("b", "c"), printed("a", "d"), printed("a"), printed("", ""))
+    # "a" was forgotten once "d" came.
+    assert stored(catalog, "trades").height == 7
+    assert report.counts["duplicate"] == 2
+    assert [(row.row, row.reason, row.text.split()[1]) for row in report.quarantine] == [
+        (2, "duplicate", "b"),
+        (3, "duplicate", "a"),
+    ]
+
+
+def test_bybits_block_trades_are_no_prints(tmp_path):
+    catalog, report = bybit(tmp_path, printed("a", BT=False), printed("b", BT=True))
+    assert stored(catalog, "trades").height == 1
+    assert [(row.row, row.reason, row.text) for row in report.quarantine] == [(2, "off_book", "block trade b of 3.0 at 1.96")]

@@ -147,3 +147,9 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.csv.gz").write_bytes(b"a\n1\n")
     with pytest.raises(CorruptData, match=r"x\.csv\.gz cannot be read"):
         read_csv(tmp_path / "x.csv.gz", {"a": pl.Int64})
+
+
+def test_names_with_quotes_come_back(tmp_path):
+    frame = pl.DataFrame({'c"d': [1, 2], '""': ["x", 'y"'], "a,b": [0.5, None]})
+    write_csv(frame, tmp_path / "x.csv")
+    assert read_csv(tmp_path / "x.csv", frame.schema).equals(frame)

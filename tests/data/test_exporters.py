@@ -23,7 +23,7 @@ from cift.data.csv_files import read_csv
 from cift.data.exporters import FORMATS, databento
 from cift.data.importers import import_csv, import_databento, import_parquet
 from cift.domain.instrument import Instrument
-from cift.domain.schemas import NO_TIME_NS
+from cift.domain.schemas import BAD_TS_RECV, NO_TIME_NS
 from cift.errors import CorruptData, DataError, InvalidParameter, MissingExtra, NoData, NotSupported, UnknownName, UnknownSymbol
 from tests.data.market import ABC, DAY_NS, HOUR_NS, MONDAY_NS, SYMBOL, QuickDisk, make, schemas
 from tests.data.test_disk_faults import FaultyDisk
@@ -352,3 +352,14 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     assert process.returncode == 0, process.stderr
     small_kib, large_kib = map(int, process.stdout.split())
     assert large_kib - small_kib < 60_000
+
+
+def test_a_time_of_receipt_that_dbn_cannot_hold_is_undefined_there(tmp_path: Path) -> None:
+    columns = for_dbn("trades", make("trades", 30))
+    columns["ts_recv"][[3, 4]] = -5, NO_TIME_NS
+    catalog = stored(tmp_path / "a", "trades", columns)
+    report = catalog.export(tmp_path / "x.dbn")
+    assert any(note.startswith("1 times of receipt lie before 1970") for note in report.notes)
+    _, *records = dbn.DBNDecoder().write_and_decode((tmp_path / "x.dbn").read_bytes())
+    assert [records[row].ts_recv for row in (3, 4)] == [dbn.UNDEF_TIMESTAMP] * 2
+    assert [records[row].flags & BAD_TS_RECV for row in (3, 4)] == [BAD_TS_RECV, 0]

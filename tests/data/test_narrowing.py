@@ -184,3 +184,20 @@ def test_a_hundred_thousand_prints_come_back() -> None:
     small, report = narrow(frame)
     same(widen(small, report), frame)
     assert small.columns == ["price_x100", "fine_x100000", "size_x1000"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pl.Series("a", [1.5, -0.0, None], dtype=pl.Float16),
+        pl.Series("a", [2**100, 2**100 + 1], dtype=pl.Int128),
+        pl.Series("a", [-(2**100), -(2**100) + 1], dtype=pl.Int128),
+        pl.Series("a", [2**127, 2**127 + 1], dtype=pl.UInt128),
+        pl.Series("", [1.25, 2.5]),
+        pl.Series("a", [object(), object()], dtype=pl.Object),
+    ],
+)
+def test_what_cannot_be_narrowed_passes_as_it_is(column):
+    small, report = narrow(pl.DataFrame({column.name: column}))
+    assert small.schema == {column.name: column.dtype}
+    assert widen(small, report)[column.name].to_list() == column.to_list()

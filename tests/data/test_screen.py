@@ -344,3 +344,32 @@ def test_no_float_upsets_the_grid_check(values, tick):
             assert is_off
         elif not is_off and abs(value) < 1e15:
             assert instrument.price(instrument.to_ticks(value)) == pytest.approx(value, abs=1e-5 * float(tick))
+
+
+@given(
+    ends=st.lists(st.booleans(), min_size=ROWS, max_size=ROWS),
+    bad=st.sets(st.integers(0, ROWS - 1), max_size=ROWS - 1),
+    cut=st.integers(0, ROWS),
+)
+def test_an_event_whose_end_is_quarantined_ends_with_the_row_before(ends, bad, cut):
+    columns = clean("trades")
+    columns["flags"] = np.where(ends, LAST, 0).astype(np.uint8)
+    columns["size"][list(bad)] = 0.0
+    tally = Tally("ticks.csv")
+    screen = Screen("trades", ABC, "ticks.csv", tally)
+    batches = [{name: array[start:stop] for name, array in columns.items()} for start, stop in ((0, cut), (cut, ROWS))]
+    flags = np.concatenate([screen.check(batch)["flags"] for batch in batches]).tolist()
+    expected: list[int] = []
+    lost = 0
+    for row in range(ROWS):
+        if row not in bad:
+            expected.append(int(ends[row]) * LAST)
+        elif ends[row] and expected and expected[-1] == 0:
+            # Rows of an earlier batch were handed on before.
+            earlier = row >= cut and len(expected) == sum(each not in bad for each in range(cut))
+            lost += earlier and not any(ends[each] for each in range(cut, row))
+            if not earlier:
+                expected[-1] = LAST
+    assert flags == expected
+    assert tally.counts["event_end_lost"] == lost
+    assert columns["flags"].tolist() == [int(end) * LAST for end in ends]

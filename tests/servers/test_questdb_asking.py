@@ -296,3 +296,32 @@ def until(is_so: Any) -> None:
 
 def until_rows(transport: Any, symbol: str, rows: int) -> None:
     until(lambda: transport.ask("select count() from trades where symbol = %s", (symbol,)) == [(rows,)])
+
+
+def test_a_view_is_not_short_where_rows_of_a_day_are_gone(questdb: QuestDBServer, tmp_path: Any) -> None:
+    catalog, symbol = Catalog(tmp_path, disk=QuickDisk()), "GONE.SIM"
+    # Days of its own: whole partitions of the server are dropped.
+    begin = MONDAY_NS + 700 * DAY_NS
+    made = make("trades", 400, start_ns=begin, gap_ns=8 * DAY_NS // 400)
+    catalog.write("trades", symbol, made, Instrument(symbol, tick_size="0.01", lot_size=1))
+    server = questdb.client()
+    server.load(catalog)
+    days = catalog.days("trades", symbol)
+    assert len(days) > 2
+    noon = {"start": f"{days[1]}T12:00:00Z"}
+    inside = {"start": f"{days[1]}T12:00:00Z", "end": f"{days[1]}T18:00:00Z"}
+    session = {"session": ("09:30", "16:00", "UTC")}
+    opened = {name: server.ticks(symbol, **asked) for name, asked in (("noon", noon), ("inside", inside), ("session", session))}
+    for asked, view in zip((noon, inside, session), opened.values(), strict=True):
+        assert same(read(view.feeds[0], None), read(catalog.ticks(symbol, **asked).feeds[0], None))
+    with server.server.open() as transport:
+        transport.ask(f"alter table trades drop partition list '{days[1]}'")
+        rows = catalog.ls()["rows"][1]
+        until_rows(transport, symbol, 400 - rows)
+    for asked in ({}, noon, inside, session):
+        with pytest.raises(CorruptData, match=f"of {symbol} on {days[1]} are not those that were loaded"):
+            read(server.ticks(symbol, **asked).feeds[0], None)
+    for view in opened.values():  # a view that was opened before, as a worker of a sweep has it
+        with pytest.raises(CorruptData, match="are not those that were loaded"):
+            read(view.feeds[0], None)
+    assert read(server.ticks(symbol, start=days[2]).feeds[0], None)["ts_event"].size

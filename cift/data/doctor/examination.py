@@ -11,7 +11,7 @@ import numpy as np
 from cift.data.columns import Array
 from cift.data.doctor.books import CLEAR, LevelBook, bar_faults
 from cift.data.doctor.casebook import Batch, Casebook, Finding
-from cift.data.doctor.numbering import QuoteInForce, RepeatRules, SequenceRules
+from cift.data.doctor.numbering import EventRules, QuoteInForce, RepeatRules, SequenceRules
 from cift.data.doctor.numbers import NumberRules
 from cift.data.doctor.orders import OrderRules
 from cift.data.doctor.pace import PaceRules
@@ -22,6 +22,7 @@ from cift.data.reading import Interval
 from cift.domain.calendar import ALWAYS_OPEN
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument
+from cift.domain.schemas import NO_TIME_NS
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +94,7 @@ class Examination:
         self._prices = PriceRules(book, None if instrument is None else float(instrument.tick_size))
         self._pace = PaceRules(book, ALWAYS_OPEN if instrument is None else instrument.calendar, interval)
         self._repeats, self._sequence = RepeatRules(book), SequenceRules(book, own=own_sequence)
+        self._events = EventRules(book)
         self._orders = OrderRules(book, instrument) if schema == "mbo" and instrument is not None else None
         self._levels = LevelBook() if schema == "mbp" else None
         self._last_close_ns: int | None = None
@@ -113,6 +115,7 @@ class Examination:
         self._pace.look(batch)
         self._repeats.look(batch)
         self._sequence.look(batch)
+        self._events.look(batch)
         if self._orders is not None:
             self._orders.look(batch, good)
         if self._levels is not None:
@@ -136,12 +139,20 @@ class Examination:
 
     def _compare(self, trades: Batch, price: Array, in_force: QuoteInForce) -> None:
         assert self._quotes is not None
-        last = int(trades.columns["ts_event"][-1])
-        while in_force.until_ns < last and (quotes := next(self._quotes, None)) is not None:
-            stamps = quotes.columns["ts_event"]
-            quotes.timed = np.ones(len(stamps), dtype=bool)
-            in_force.take(quotes)
-        in_force.look(trades, price)
+        times, at = trades.columns["ts_event"], 0
+        # A print without a usable time must not run through all quotes.
+        highest = np.maximum.accumulate(np.where(trades.timed, times, NO_TIME_NS))
+        while at < len(times):
+            # Prints up to the last quote taken know theirs; a later one needs the quotes to come, if there are any.
+            end = int(np.searchsorted(highest, in_force.until_ns, side="right"))
+            quotes = next(self._quotes, None) if end < len(times) else None
+            if quotes is None:
+                end = len(times)
+            in_force.look(trades, price, np.arange(at, end))
+            at = max(at, end)
+            if quotes is not None:
+                quotes.timed = np.ones(quotes.rows, dtype=bool)
+                in_force.take(quotes)
 
     def finish(self) -> Part:
         """What was found."""

@@ -137,6 +137,11 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "sequence_back": Kind("warning", "the venue's number goes back", "see whether a feed restarted, or was merged from two"),
     "snapshot": Kind("info", "a snapshot or a clear after the first row of a day", "nothing: the book begins anew there"),
+    "open_event": Kind(
+        "warning",
+        "time moves on while the event of the row above has not ended (no flag LAST): its last row is missing",
+        "fetch what is missing; a book is looked at only where an event ends",
+    ),
     # ---- order by order
     "unknown_order": Kind(
         "warning",

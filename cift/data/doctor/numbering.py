@@ -8,7 +8,7 @@ import numpy as np
 
 from cift.data.columns import Array
 from cift.data.doctor.casebook import Batch, Casebook
-from cift.domain.schemas import ACTION_CODES, NO_TIME_NS, SNAPSHOT, STORED_DTYPES
+from cift.domain.schemas import ACTION_CODES, LAST, NO_TIME_NS, SNAPSHOT, STORED_DTYPES
 
 SKIPPING_SHARE_MAX: Final = 0.05
 """Where more of the rows skip a number, the venue counts more than these rows, and what is missing cannot be told."""
@@ -21,7 +21,7 @@ class RepeatRules:
     def __init__(self, book: Casebook) -> None:
         self._book = book
         self._names = [name for name in STORED_DTYPES[book.schema] if name not in _NOT_COMPARED]
-        self._last: dict[str, float] = {}
+        self._last: dict[str, int] = {}
 
     def look(self, batch: Batch) -> None:
         """Writes down what repeats."""
@@ -29,7 +29,7 @@ class RepeatRules:
             return  # a level may be set to what it is, and bars that repeat overlap
         same = np.ones(batch.rows, dtype=bool)
         for name in self._names:
-            array = batch.columns[name]
+            array = _bits(batch.columns[name])
             same[1:] &= array[1:] == array[:-1]
             same[0] &= array[0].item() == self._last.get(name)
             if not same.any():
@@ -40,7 +40,15 @@ class RepeatRules:
             elif self._book.schema == "mbo":
                 same &= batch.columns["action"] == ACTION_CODES["add"]
             self._book.add("duplicate", same, batch)
-        self._last = {name: batch.columns[name][-1].item() for name in self._names}
+        self._last = {name: _bits(batch.columns[name])[-1].item() for name in self._names}
+
+
+def _bits(array: Array) -> Array:
+    """Values that equal themselves: a missing side's price is NaN, and repeats nevertheless."""
+    if array.dtype.kind != "f":
+        return array
+    # One NaN and one zero of all.
+    return (np.where(np.isnan(array), np.nan, array) + 0.0).view(np.int64)
 
 
 class SequenceRules:
@@ -95,6 +103,25 @@ class SequenceRules:
             )
 
 
+class EventRules:
+    """Looks for events that do not end before time moves on. The rows of a snapshot may have times of their own."""
+
+    def __init__(self, book: Casebook) -> None:
+        self._book = book
+        self._last: tuple[int, int] | None = None
+
+    def look(self, batch: Batch) -> None:
+        """Writes down the rows that come while an event of another time is open."""
+        if "flags" not in batch.columns:
+            return  # bars
+        times, flags = batch.columns["ts_event"], batch.columns["flags"]
+        last_ns, last_flags = self._last or (int(times[0]), LAST)
+        flags_above = np.append(np.uint8(last_flags), flags[:-1])
+        moved_on = (times != np.append(last_ns, times[:-1])) & ((flags_above & LAST) == 0)
+        self._book.add("open_event", moved_on & ((flags_above & flags & SNAPSHOT) == 0), batch)
+        self._last = int(times[-1]), int(flags[-1])
+
+
 class QuoteInForce:
     """Which prints lie outside the quote before them; quotes are read alongside, as far as each print's time.
 
@@ -106,31 +133,36 @@ class QuoteInForce:
         self._bids = self._asks = np.empty(0)
         self._times = np.empty(0, dtype=np.int64)
         self._last_ns = NO_TIME_NS
+        self.until_ns = NO_TIME_NS
+        """Time of the last quote taken."""
 
     def take(self, quotes: Batch) -> None:
-        """Adds quotes of a later time than those before. Rows whose sides cross or are bad put no print outside."""
+        """Goes on to quotes of a later time than those before, of which the last remains: prints looked at later need no other.
+
+        Rows whose sides cross or are bad put no print outside.
+        """
         columns = quotes.columns
         bid = np.where(columns["bid_size"] > 0, columns["bid_price"], np.nan)
         ask = np.where(columns["ask_size"] > 0, columns["ask_price"], np.nan)
         sound = quotes.timed & ~(bid > ask)
-        self._times = np.append(self._times, columns["ts_event"][sound])
-        self._bids, self._asks = np.append(self._bids, bid[sound]), np.append(self._asks, ask[sound])
+        self._times = np.append(self._times[-1:], columns["ts_event"][sound])
+        self._bids, self._asks = np.append(self._bids[-1:], bid[sound]), np.append(self._asks[-1:], ask[sound])
+        self.until_ns = int(columns["ts_event"][-1]) if len(sound) else self.until_ns
 
-    @property
-    def until_ns(self) -> int:
-        """Time of the last quote held."""
-        return int(self._times[-1]) if len(self._times) else NO_TIME_NS
+    def look(self, trades: Batch, price: Array, rows: Array) -> None:
+        """Writes down which of some rows lie outside; their quotes are among those taken last, or the one before these.
 
-    def look(self, trades: Batch, price: Array) -> None:
-        """Writes down the prints outside; quotes that no later print needs are let go."""
-        times = trades.columns["ts_event"]
+        Args:
+            trades, price: all rows of the batch.
+            rows: the ones to look at, by index; each row once, in their order.
+        """
+        times = trades.columns["ts_event"][rows]
         first = times != np.append(self._last_ns, times[:-1])
-        self._last_ns = int(times[-1])
+        if len(times):
+            self._last_ns = int(times[-1])
         if not len(self._times):
             return
         at = np.searchsorted(self._times, times, side="left") - 1
-        known, at = (at >= 0) & trades.timed & first, np.maximum(at, 0)
-        outside = known & ((price < self._bids[at]) | (price > self._asks[at]))
-        self._book.add("outside_quote", outside, trades, price)
-        keep = int(at[-1]) if len(at) else 0
-        self._times, self._bids, self._asks = self._times[keep:], self._bids[keep:], self._asks[keep:]
+        known, at = (at >= 0) & trades.timed[rows] & first, np.maximum(at, 0)
+        outside = known & ((price[rows] < self._bids[at]) | (price[rows] > self._asks[at]))
+        self._book.add("outside_quote", rows[outside], trades, price)

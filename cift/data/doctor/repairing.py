@@ -9,6 +9,8 @@ The steps, in this order, so that mending what was mended changes nothing more:
 4. rows that repeat the one above go;
 5. crossed and locked quotes, outliers, and prints outside the quote (where the catalog holds the quotes) are flagged SUSPECT.
 
+Where a row that ended an event is left out, the row before ends it.
+
 A series of one symbol and schema is held in memory.
 """
 
@@ -26,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cift.data.columns import Array, RawColumns, join, length, to_arrow
+from cift.data.columns import Array, RawColumns, join, length, moved_ends, to_arrow
 from cift.data.doctor.casebook import Batch, moment
 from cift.data.doctor.checking import opened
 from cift.data.doctor.examination import Examination
@@ -122,6 +124,8 @@ def repair(
         source: as of `check`: a catalog or its folder, or one file.
         to: where the copy goes; nothing may be there yet. None: beside a file, `x.repaired.parquet`. A catalog needs one.
 
+    The copy of a catalog has its instruments and corporate actions too (with `symbol`, those of this one).
+
     The other arguments are those of `check`. A file's copy is Parquet with the columns of its schema; columns that the
     schema does not have are left out.
 
@@ -146,7 +150,8 @@ def repair(
     target = _target(name, origins, to, stored=stored)
     ledger = _Ledger()
     mended = _mended(origins, passed, ledger)
-    written = _write_catalog(target, mended, passed) if stored else _write_file(target, next(mended))
+    folder = origins[0].folder if origins else None
+    written = _write_file(target, next(mended)) if folder is None else _write_catalog(target, mended, passed, folder, symbol)
     return ledger.finish(target, written)
 
 
@@ -315,7 +320,22 @@ def _leave_out(series: _Series, found: Mapping[str, Array], ledger: _Ledger) -> 
         if len(at):
             keep[at] = False
             ledger.leave_out(series, at, kind)
-    return series if keep.all() else series.take(keep)
+    if keep.all():
+        return series
+    if "flags" in series.columns:
+        _hand_on_ends(series, keep, ledger)
+    return series.take(keep)
+
+
+def _hand_on_ends(series: _Series, keep: Array, ledger: _Ledger) -> None:
+    """Lets the row before end the event of a row that is left out."""
+    flags = series.columns["flags"]
+    moved = moved_ends(flags, keep)
+    at = np.flatnonzero(keep & (moved != flags))
+    if len(at):
+        told = [[f"flags {value}" for value in values[at].tolist()] for values in (flags, moved)]
+        ledger.add(series, at, "open_event", "changed", *told)
+        series.columns["flags"] = moved
 
 
 def _sorted(series: _Series, ledger: _Ledger) -> _Series:
@@ -426,11 +446,18 @@ def _as_they_were(schema: SchemaName, columns: RawColumns) -> pa.Table:
 # ---------------------------------------------------------------------- what is written
 
 
-def _write_catalog(target: Path, mended: Iterator[_Series], passed: set[str]) -> int:
+def _write_catalog(target: Path, mended: Iterator[_Series], passed: set[str], source: Path, symbol: str | None) -> int:
     from cift.data.catalog import Catalog
 
+    original = Catalog(source)
+    actions = original.actions(symbol)
     try:
-        return _fill(Catalog(target), mended, {**_LETTING_PASS, **dict.fromkeys(passed, "pass")})
+        catalog = Catalog(target)
+        # Those without rows too: a future to come, or an index that others are told by.
+        catalog.write_instruments(one for name, one in original.instruments().items() if symbol in (None, name))
+        if actions.height:
+            catalog.write_actions(actions)
+        return _fill(catalog, mended, {**_LETTING_PASS, **dict.fromkeys(passed, "pass")})
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)  # it was not there before
         raise

@@ -80,7 +80,7 @@ class Records:
         self.schema = schema
         self.name, self.rtype, fields = RECORDS[schema]
         self.dtype = np.dtype(fields)
-        self.rows = self.lost_sequences = self.lost_ids = 0
+        self.rows = self.lost_sequences = self.lost_ids = self.early_receipts = 0
 
     def of(self, columns: RawColumns) -> Array:
         """The next rows as records.
@@ -120,6 +120,11 @@ class Records:
             said.append(f"{self.lost_ids:,} ids of trades are left out: DBN has no place for them")
         if self.lost_sequences:
             said.append(f"{self.lost_sequences:,} venue sequences are missing or longer than 32 bits; they are 0 in the file")
+        if self.early_receipts:
+            said.append(
+                f"{self.early_receipts:,} times of receipt lie before 1970, where DBN's times begin; they are undefined in the file, "
+                "and keep the flag BAD_TS_RECV"
+            )
         return tuple(said)
 
     def _times(self, made: Array, columns: RawColumns) -> None:
@@ -128,7 +133,9 @@ class Records:
             raise DataError(f"row {self.rows + int(early[0])}: ts_event lies before 1970, where DBN's times begin")
         made["ts_event"] = columns["ts_event"].astype("u8")
         received = columns["ts_recv"]
-        made["ts_recv"] = np.where(received == NO_TIME_NS, np.uint64(NO_TIME), received.astype("u8"))
+        early = (received < 0) & (received != NO_TIME_NS)
+        self.early_receipts += int(np.count_nonzero(early))
+        made["ts_recv"] = np.where(received < 0, np.uint64(NO_TIME), received.astype("u8"))
 
     def _units(self, columns: RawColumns, name: str) -> Array:
         """Prices in 1e-9, each of which is the float that it came from."""

@@ -10,6 +10,10 @@
 
 Messages may be of a combined stream (`{"stream": ..., "data": ...}`) or bare.
 
+**Files that overlap.** Numbers of trades and of best quotes ascend. A trade whose number is not above the last one is a
+`duplicate`, kept aside in the report; such a best quote is counted in `old_quotes`. Trades are numbered one by one, so missing
+ones are seen: each place counts in `trade_gaps`, and a note tells how many there are.
+
 **Times.** `ts_event` is the time of the transaction (`T`), or that of the message (`E`) where there is none. Best quotes and
 snapshots of spot have neither: they get the latest time of the exchange that a message before them told.
 """
@@ -17,6 +21,7 @@ snapshots of spot have neither: they get the latest time of the exchange that a 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -136,7 +141,8 @@ def import_binance(
 
     Returns:
         The report. `counts` has `snapshots`; `before_snapshot`, rows of events that came before the first and were left out;
-        `gaps` between events; `old_events`, left out because the book contained them.
+        `gaps` between events; `old_events`, left out because the book contained them; `old_quotes` and `duplicate` (trades),
+            left out because they came before; `trade_gaps`, places where trades are missing by their numbers.
 
     Raises:
         DataError: a line that is no message, or a row that is rejected; the message names file and row. The catalog is as it was.
@@ -162,6 +168,8 @@ class BinanceRecording(Recording):
         self._quotes = self.plain("quotes", "quotes").rows
         self._trades = self.plain("trades", "trades").rows
         self._aggregated = self.plain("aggregated", "trades").rows
+        self._last_ids: dict[str, int] = {}
+        self._gaps, self._missing = Counter[str](), Counter[str]()
         self._futures: bool | None = None
         self._nameless_snapshot = False
         self._partial: set[str] = set()
@@ -247,6 +255,10 @@ class BinanceRecording(Recording):
             return
         if self._futures is None:
             self._futures = data.T is not None
+        if data.u <= self._last_ids.get("quotes", -1):
+            self.tally.counts["old_quotes"] += 1
+            return
+        self._last_ids["quotes"] = data.u
         ts_event = self.told(data.E if data.T is None else data.T)
         self._quotes.append((ts_event, ts_recv, data.b, data.B, data.a, data.A, data.u, self.row))
 
@@ -255,6 +267,8 @@ class BinanceRecording(Recording):
             return
         if self._futures is None:
             self._futures = data.M is None
+        if not self._is_next("trades", data.t):
+            return
         if data.X != "MARKET":
             self.tally.keep_aside(self.row, "off_book", f"trade {data.t} of {data.q!r} at {data.p!r}, {data.X}")
             return
@@ -267,9 +281,23 @@ class BinanceRecording(Recording):
             return
         if self._futures is None:
             self._futures = data.M is None
+        if not self._is_next("aggregated", data.a):
+            return
         side = SELL if data.m else BUY
         ts_event = self.told(data.E if data.T is None else data.T)
         self._aggregated.append((ts_event, ts_recv, data.p, data.q, side, data.a, NO_TIME_NS, self.row))
+
+    def _is_next(self, kind: str, number: int) -> bool:
+        """Whether a trade comes after those before it, by the numbers that the venue gives them one by one."""
+        last = self._last_ids.get(kind)
+        if last is not None and number <= last:
+            self.tally.keep_aside(self.row, "duplicate", f"trade {number} after {last}")
+            return False
+        if last is not None and number > last + 1:
+            self._gaps[kind] += 1
+            self._missing[kind] += number - last - 1
+        self._last_ids[kind] = number
+        return True
 
     # ------------------------------------------------------------------ what is stored
 
@@ -293,6 +321,11 @@ class BinanceRecording(Recording):
         prints = "trades" if rows.get("trades") else "aggregated"
         if prints == "trades" and rows.get("aggregated"):
             self.notes.append(f"aggregated trades are left out beside the trades themselves: {rows['aggregated']:,} messages")
+        if self._gaps[prints]:
+            counts["trade_gaps"] = self._gaps[prints]
+            self.notes.append(
+                f"{self._missing[prints]:,} trades are missing, in {counts['trade_gaps']:,} places, by their numbers"
+            )
         for stream in sorted(self._partial):
             self.notes.append(f"the stream {stream}, pictures of the best levels, is left out: the book is kept by diff depth")
         if counts["time_of_message_before"]:

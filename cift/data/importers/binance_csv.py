@@ -214,8 +214,10 @@ class _Job:
             mixed = MixedRows(writer)
             before, after = LevelRows(), LevelRows()
             book = BookChain(before, after, self.tally, in_order=True)
-            snapshots = [table for table in tables if table.value("update_type") == "snap"]
-            updates = [table for table in tables if table not in snapshots]
+            # Files given in another order than that of their ids would lose their events as old ones.
+            ordered = sorted(tables, key=_first_id)
+            snapshots = [table for table in ordered if table.value("update_type") == "snap"]
+            updates = [table for table in ordered if table not in snapshots]
 
             def put(source: str) -> None:
                 for kind, rows in (("before", before), ("levels", after)):
@@ -396,3 +398,9 @@ def _spec(table: CsvFile) -> tuple[str, int]:
     if rest or not 0 < seconds <= 7 * 86_400:
         raise NotSupported(f"{table.path.name} has klines of {length_ns / 1e9:g} s; whole seconds up to a week are supported")
     return BarSpec.parse(f"{seconds}s").name, length_ns
+
+
+def _first_id(table: CsvFile) -> int:
+    """The update id with which a file of levels begins; what is no number is refused when the rows are read."""
+    told = table.value("first_update_id")
+    return int(told) if told.isdecimal() else 0

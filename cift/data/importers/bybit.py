@@ -7,7 +7,8 @@
 | topic `publicTrade.SYMBOL` | `trades`, whose `S` is the side of the taker |
 
 `ts_event` is the time of the matching engine (`cts`), or that of the message (`ts`) where there is none. History files tell no
-time of receipt.
+time of receipt. A trade whose id `i` is one of the last 10,000 is a `duplicate`, kept aside: files may overlap.
+Block trades (`BT`), agreed on outside of the book, are kept aside as `off_book`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from cift.domain.schemas import AGGRESSOR_CODES, NO_TIME_NS
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
 
+TRADES_REMEMBERED = 10_000
+"""Recordings that overlap do so by seconds, and trades of a symbol come by the hundred in one."""
 SIDES = {"Buy": AGGRESSOR_CODES["buy"], "Sell": AGGRESSOR_CODES["sell"]}
 
 
@@ -57,6 +60,8 @@ class _Trade(msgspec.Struct, gc=False):
     S: Literal["Buy", "Sell"]
     v: float
     p: float
+    i: str = ""
+    BT: bool = False
 
 
 class _TradeMessage(msgspec.Struct, gc=False):
@@ -105,6 +110,8 @@ class BybitRecording(Recording):
         self._chain = BookChain(self.levels("before"), self.levels("levels"), tally, in_order=True)
         self._trades = self.plain("trades", "trades").rows
         self._look, self._book, self._prints = decoder(_Message), decoder(_BookMessage), decoder(_TradeMessage)
+        self._met: dict[str, None] = {}
+        """Ids of the last trades, the oldest first."""
         self._depth: str | None = None
         """How many levels the book that is kept has, by its topic."""
 
@@ -114,7 +121,7 @@ class BybitRecording(Recording):
         if kind == "publicTrade":
             self.each_key_once(kind, body)
             for trade in self._prints(body).data:
-                if self.is_wanted(trade.s):
+                if self.is_wanted(trade.s) and self._is_print(trade):
                     ts_event = self.told(trade.T)
                     self._trades.append((ts_event, ts_recv, trade.p, trade.v, SIDES[trade.S], 0, NO_TIME_NS, self.row))
             return
@@ -123,6 +130,21 @@ class BybitRecording(Recording):
             return
         self.each_key_once(kind, body)
         self._take_book(self._book(body), rest.partition(".")[0], ts_recv)
+
+    def _is_print(self, trade: _Trade) -> bool:
+        """Whether a trade is one of the book that was not met before."""
+        if trade.BT:
+            self.tally.keep_aside(self.row, "off_book", f"block trade {trade.i} of {trade.v!r} at {trade.p!r}")
+            return False
+        if not trade.i:
+            return True
+        if trade.i in self._met:
+            self.tally.keep_aside(self.row, "duplicate", f"trade {trade.i} of {trade.v!r} at {trade.p!r}")
+            return False
+        self._met[trade.i] = None
+        if len(self._met) > TRADES_REMEMBERED:
+            del self._met[next(iter(self._met))]
+        return True
 
     def _take_book(self, message: _BookMessage, depth: str, ts_recv: int) -> None:
         data = message.data

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cift.data.questdb.feeds import slices
+from cift.data.questdb.feeds import between, check_rows, slices
 from cift.data.questdb.tables import (
     BY_SPEC,
     DayRecord,
@@ -21,7 +21,7 @@ from cift.data.questdb.tables import (
     read_days,
     refuse_partial,
 )
-from cift.data.questdb.texts import KnownSymbol, identifier, is_one_of, known_symbol, literal, of_kind, span
+from cift.data.questdb.texts import KnownSymbol, identifier, is_one_of, known_symbol, of_kind, span
 from cift.data.questdb.transport import Transport
 from cift.data.times import DAY_NS
 from cift.domain.chunk import SchemaName
@@ -104,7 +104,7 @@ def latest(transport: Transport, symbols: Sequence[str] | None, schema: str) -> 
     frames = []
     for day_ns, records in by_day.items():
         # The names are the server's own, or it was asked about them.
-        condition = f"{is_one_of('symbol', [KnownSymbol(name) for name in records])} and {_between(day_ns, day_ns + DAY_NS)}"
+        condition = f"{is_one_of('symbol', [KnownSymbol(name) for name in records])} and {between(day_ns, day_ns + DAY_NS)}"
         frame = _polars(transport.export(f'select * from "{kind}" where {condition} latest on ts_event partition by symbol'))
         found = dict(zip(frame["symbol"], frame["sequence"], strict=True))
         for name, day in records.items():
@@ -148,9 +148,9 @@ class _Held:
         if not self.intervals:
             return "false"
         # Of these two bounds the server makes a range of its index; of alternatives it does not.
-        condition = f"{of_kind(self.known, self.days[0].spec)} and {_between(self.intervals[0][0], self.intervals[-1][1])}"
+        condition = f"{of_kind(self.known, self.days[0].spec)} and {between(self.intervals[0][0], self.intervals[-1][1])}"
         if len(self.intervals) > 1:
-            condition += " and (" + " or ".join(f"({_between(*interval)})" for interval in self.intervals) + ")"
+            condition += " and (" + " or ".join(f"({between(*interval)})" for interval in self.intervals) + ")"
         return condition
 
 
@@ -177,7 +177,7 @@ def _held(
         days = [day for day in every if day.day_ns + DAY_NS <= start_ns][-1:] + days
         start_ns = None
     refuse_partial(days)
-    _check_rows(transport, known, days)
+    check_rows(transport, known, days)
     intervals: list[tuple[int, int]] = []
     for day in days:
         begin = day.day_ns if start_ns is None else max(start_ns, day.day_ns)
@@ -199,28 +199,6 @@ def _days(transport: Transport, kind: SchemaName, symbol: str, spec: str | None 
         wanted = kind if spec is None else f"{kind}/{spec}"
         raise UnknownSymbol(f"the server holds no {wanted} of {symbol}, only {there}; load them first")
     return known, days
-
-
-def _check_rows(transport: Transport, known: KnownSymbol, days: Sequence[DayRecord]) -> None:
-    if not days:
-        return
-    condition = f"{of_kind(known, days[0].spec)} and {_between(days[0].day_ns, days[-1].day_ns + DAY_NS)}"
-    counted = transport.export(
-        f"select timestamp_floor('d', ts_event) at, count() rows_there, min(sequence) low, max(sequence) high "
-        f'from "{days[0].schema}" where {condition}'
-    )
-    columns = [counted.column(name) for name in ("rows_there", "low", "high")]
-    there = {
-        at.value: tuple(value.as_py() for value in values) for at, *values in zip(counted.column("at"), *columns, strict=True)
-    }
-    for day in days:
-        rows = there.get(day.day_ns, (0, None, None))
-        if rows != (day.rows, 0, day.rows - 1):
-            raise not_those(day, f"{day.rows:,} were loaded, {rows[0]:,} are there")
-
-
-def _between(start_ns: int, end_ns: int) -> str:
-    return f"ts_event >= {literal(start_ns)} and ts_event < {literal(end_ns)}"
 
 
 def _polars(table: Any) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cift.data.catalog import Catalog
 from cift.data.levels import LEVELS, choose_level, feed_intervals, single_session, stored_levels, wanted_intervals
 from cift.data.questdb import asking, tables_of_others
-from cift.data.questdb.feeds import LoadedFeed, Server
+from cift.data.questdb.feeds import LoadedFeed, Server, check_rows
 from cift.data.questdb.loading import LoadReport, load
 from cift.data.questdb.tables import LOADED, DayRecord, has_tables, read_days, read_instruments, refuse_partial
 from cift.data.questdb.texts import known_symbol, literal, one_number, symbols_held
@@ -197,6 +197,10 @@ class QuestDB:
             for schema in LEVELS[level]:
                 group = held[name, schema]
                 if not any(self._has_rows(transport, day, wanted) for day in group):
+                    # There may be none because they are gone.
+                    inside = [day for day in group if any(_overlaps(day, interval) for interval in wanted)]
+                    refuse_partial(inside)
+                    check_rows(transport, known[name], inside)
                     continue
                 refuse_partial(group)
                 intervals = feed_intervals(schema, wanted)

@@ -32,9 +32,11 @@ def order_flow_imbalance(window: int = 1, *, lot: Number | None = None) -> pl.Ex
 def tick_rule(price: Column = "price") -> pl.Expr:
     """1 for a print above the last other price, -1 for one below, as Int8; null until a price has changed.
 
+    A missing price (null or NaN) is passed over: the print after it is compared with the one before it.
+
     Source: Lee and Ready (1991), "Inferring trade direction from intraday data", J. Finance 46(2).
     """
-    return _sign(column(price).diff()).forward_fill().alias("tick_rule")
+    return _sign(column(price).fill_nan(None).forward_fill().diff()).forward_fill().alias("tick_rule")
 
 
 def _sign(number: pl.Expr) -> pl.Expr:

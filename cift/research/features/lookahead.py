@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from cift.errors import DataError, InvalidParameter, NoData
 
@@ -47,6 +48,7 @@ def check_lookahead(
     frame: pl.DataFrame,
     *,
     targets: Sequence[str] = ("target", "known_at"),
+    keys: Sequence[str] = (),
     cuts: int = 8,
     seed: int = 0,
     tolerance: float = 1e-9,
@@ -58,9 +60,13 @@ def check_lookahead(
 
     Args:
         function: makes features of a frame, the same for the same frame. It may leave rows out; that a beginning lacks some
-            at its end (the target is not known yet) is no leak.
+            at its end (the target is not known yet) is no leak, nor is `NoData` of a short one.
         frame: rows in the order in which they are known.
         targets: columns of the result that are meant to look forward; they are not looked at.
+        keys: columns of the result that tell its rows apart, such as `["ts_event", "symbol"]`; rows of the same keys are
+            counted. Empty: rows are compared by their place, which is right only where all that is left out of a beginning
+            stands at its end. `training_frame` of several symbols leaves out the end of each. (It leaves out each row until its
+            target is known, so a feature that looks no further ahead than the target goes unseen: check features without it.)
         cuts: how often to cut, at least 1.
         seed: of the random cuts.
         tolerance: how far two floats may differ, as a part of the larger, before they count as different. 0: to the last bit,
@@ -70,7 +76,8 @@ def check_lookahead(
         The first leak of each column, empty where there is none.
 
     Raises:
-        NoData: fewer than two rows. InvalidParameter: `cuts` or `tolerance` is out of range, or the function gives no frame.
+        NoData: fewer than two rows. InvalidParameter: `cuts` or `tolerance` is out of range, the function gives no frame, or
+            none with `keys`.
         DataError: the function gives something else for the same frame.
 
     Example:
@@ -91,30 +98,74 @@ def check_lookahead(
     again = _made(function, frame)
     if whole.schema != again.schema or not _same(whole, again):
         raise DataError("the function gives something else each time for the same frame; take out what is random, or seed it")
+    absent = [name for name in keys if name not in whole.columns]
+    if absent:
+        raise InvalidParameter(f"keys names {absent[0]!r}; the function gives {', '.join(whole.columns)}")
     leaks: dict[str, Leak] = {}
     for cut in _cuts(frame.height, cuts, seed):
-        short = _made(function, frame.head(cut))
+        short = _made(function, frame.head(cut), whole)
         if short.columns != whole.columns:
             raise DataError(f"the function gives columns {whole.columns} of the frame and {short.columns} of its beginning")
-        if short.height > whole.height:
-            leaks.setdefault(ROWS, Leak(ROWS, whole.height, cut, "cut", whole.height, short.height))
-        rows = min(short.height, whole.height)
-        poisoned = _made(function, _poisoned(frame, cut))
-        if poisoned.height < rows:
-            leaks.setdefault(ROWS, Leak(ROWS, poisoned.height, cut, "poisoned", rows, poisoned.height))
-        for how, other in (("cut", short), ("poisoned", poisoned)):
-            compared = min(rows, other.height)
-            for name in whole.columns:
-                if name in targets or name in leaks:
-                    continue
-                row = _first_difference(whole[name].head(compared), other[name].head(compared), tolerance)
-                if row is not None:
-                    leaks[name] = Leak(name, row, cut, how, whole[name][row], other[name][row])
+        rows, places = _beside(whole, short, keys)
+        if len(places) < short.height:
+            leaks.setdefault(ROWS, Leak(ROWS, _first_other(places), cut, "cut", len(places), short.height))
+        _compare(leaks, whole[rows], short[places], rows, (cut, "cut"), (*targets, *keys), tolerance)
+        poisoned = _made(function, _poisoned(frame, cut), whole)
+        known = whole[rows]
+        among, places = _beside(known, poisoned, keys)
+        if len(places) < known.height:
+            leaks.setdefault(ROWS, Leak(ROWS, int(rows[_first_other(among)]), cut, "poisoned", known.height, len(places)))
+        _compare(leaks, known[among], poisoned[places], rows[among], (cut, "poisoned"), (*targets, *keys), tolerance)
     return list(leaks.values())
 
 
-def _made(function: Callable[[pl.DataFrame], pl.DataFrame], frame: pl.DataFrame) -> pl.DataFrame:
-    made: Any = function(frame)
+def _compare(
+    leaks: dict[str, Leak],
+    one: pl.DataFrame,
+    other: pl.DataFrame,
+    rows: NDArray[np.int64],
+    cut: tuple[int, str],
+    left_out: Sequence[str],
+    tolerance: float,
+) -> None:
+    """Writes down the first difference of each column of two frames whose rows are the same; `rows` are their numbers."""
+    for name in one.columns:
+        if name in left_out or name in leaks:
+            continue
+        row = _first_difference(one[name], other[name], tolerance)
+        if row is not None:
+            leaks[name] = Leak(name, int(rows[row]), *cut, one[name][row], other[name][row])
+
+
+def _beside(one: pl.DataFrame, other: pl.DataFrame, keys: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows that stand in both frames, by their numbers in either: by their keys, or without any by their place."""
+    if not keys:
+        places = np.arange(min(one.height, other.height))
+        return places, places
+    row, number = "_row_of_lookahead", "_number_of_lookahead"
+    numbered = [
+        frame.select(*keys).with_row_index(row).with_columns(pl.int_range(pl.len()).over(*keys).alias(number))
+        for frame in (one, other)
+    ]
+    both = numbered[0].join(numbered[1], on=[*keys, number], how="inner", nulls_equal=True, maintain_order="left")
+    return both[row].cast(pl.Int64).to_numpy(), both[f"{row}_right"].cast(pl.Int64).to_numpy()
+
+
+def _first_other(places: NDArray[np.int64]) -> int:
+    """The first number that is missing."""
+    return int(np.setdiff1d(np.arange(len(places) + 1), places)[0])
+
+
+def _made(
+    function: Callable[[pl.DataFrame], pl.DataFrame], frame: pl.DataFrame, whole: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """What the function makes; where there is too little for it, nothing of the form of `whole`."""
+    try:
+        made: Any = function(frame)
+    except NoData:
+        if whole is None:
+            raise
+        return whole.clear()
     if isinstance(made, pl.LazyFrame):
         made = made.collect()
     if not isinstance(made, pl.DataFrame):
@@ -160,6 +211,8 @@ def _first_difference(one: pl.Series, other: pl.Series, tolerance: float) -> int
     """The first row at which two columns of one length differ; NaN and null each equal themselves."""
     if one.dtype.is_float() and other.dtype.is_float() and tolerance:
         near = (one - other).abs() <= tolerance * pl.select(pl.max_horizontal(one.abs(), other.abs())).to_series()
+        # A part of infinity is infinity, and everything would be near it.
+        near &= one.is_finite() & other.is_finite()
         equal = one.eq_missing(other) | near.fill_null(False)
     else:
         equal = one.eq_missing(other)

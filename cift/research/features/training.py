@@ -22,6 +22,7 @@ Kind = Literal["return", "change", "value"]
 Keys = str | pl.Expr | Sequence[str | pl.Expr]
 TIME = pl.Datetime("ns", "UTC")
 DAY_NS = 86_400_000_000_000
+NS_OF_UNIT = {"ns": 1, "us": 1_000, "ms": 1_000_000}
 KNOWN_AT = "known_at"
 
 
@@ -207,6 +208,8 @@ def target(
 def known_at(horizon: int | Duration, *, time: str = "ts_event", by: Keys | None = None) -> pl.Expr:
     """When the target of a row is known: the time of the row `horizon` rows on, or t + h; null with the target.
 
+    It is of the type of `time`. Where that counts in coarser steps than t + h falls on, it is the next step, never an earlier.
+
     Raises:
         InvalidParameter: a horizon that does not look forward.
     """
@@ -217,9 +220,11 @@ def known_at(horizon: int | Duration, *, time: str = "ts_event", by: Keys | None
     def ends(times: pl.Series) -> pl.Series:
         ns = times_ns(times)
         until = ns + span_ns
-        return pl.Series(times.name, until).set(pl.Series(until > (ns[-1] if len(ns) else 0)), None)
+        step = NS_OF_UNIT[times.dtype.time_unit] if isinstance(times.dtype, pl.Datetime) else 1
+        ended = pl.Series(times.name, -(-until // step)).set(pl.Series(until > (ns[-1] if len(ns) else 0)), None)
+        return ended.cast(times.dtype)
 
-    ended = pl.col(time).map_batches(ends, return_dtype=pl.Int64, is_elementwise=False)
+    ended = pl.col(time).map_batches(ends, return_dtype=pl.self_dtype(), is_elementwise=False)
     return _over(ended, by).alias(KNOWN_AT)
 
 
@@ -275,7 +280,7 @@ def training_frame(
         *(pl.col(key) for key in keys),
         *(column(feature).over(groups).alias(name) for feature, name in zip(features, names, strict=True)),
         looked,
-        known_at(horizon, time=time, by=groups).cast(whole.schema[time]),
+        known_at(horizon, time=time, by=groups),
     )
     wanted: list[Any] = [*names, "target", KNOWN_AT]
     floats = [name for name in wanted if made.schema[name].is_float()]

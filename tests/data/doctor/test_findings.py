@@ -16,6 +16,9 @@ from cift.data.columns import RawColumns
 from cift.data.demo import generate
 from cift.data.doctor import KINDS, check, repair
 from cift.data.doctor.books import LevelBook, bar_faults
+from cift.data.doctor.casebook import Batch
+from cift.data.doctor.examination import Examination
+from cift.data.doctor.numbering import QuoteInForce
 from cift.domain.instrument import Instrument
 from cift.domain.schemas import ACTION_CODES, LAST, NO_TIME_NS, SIDE_CODES, SNAPSHOT
 from tests.data.doctor.clean import SECOND_NS, START_NS, clean, examine, found
@@ -53,6 +56,11 @@ def both_sides(factor: float) -> Spoil:
 
 def pennies(columns: RawColumns) -> None:
     columns["bid_price"][ROW], columns["ask_price"][ROW] = 0.01, 0.02
+
+
+def one_event(columns: RawColumns) -> None:
+    columns["flags"][ROW] = 0
+    columns["ts_event"][ROW + 1] = columns["ts_event"][ROW]
 
 
 def cross(by: float) -> Spoil:
@@ -142,6 +150,14 @@ CASES: list[tuple[str, str, Spoil, dict[str, list[int]]]] = [
     ("duplicate", "trades", repeat, {"duplicate": [ROW], "own_sequence_gap": [ROW, ROW + 1], "sequence_gap": [ROW + 1]}),
     ("venue skips", "trades", put("venue_seq", 100 + ROW + 5, *range(ROW, ROW + 6)), {"sequence_gap": [ROW]}),
     ("venue goes back", "trades", put("venue_seq", 3), {"sequence_back": [ROW], "sequence_gap": [ROW + 1]}),
+    ("an event that does not end", "trades", put("flags", 0), {"open_event": [ROW + 1]}),
+    ("an event of two rows", "trades", one_event, {}),
+    (
+        "a snapshot of many times",
+        "mbo",
+        put("flags", SNAPSHOT, ROW, ROW + 1),
+        {"open_event": [ROW + 2], "snapshot": [ROW], "sequence_gap": [ROW + 2]},
+    ),
     ("our count", "trades", put("sequence", 0), {"own_sequence_gap": [ROW, ROW + 1]}),
     ("time goes back", "trades", earlier, {"time_back": [ROW]}),
     ("microseconds", "trades", in_unit(1_000), {"time_unit": [ROW]}),
@@ -457,6 +473,7 @@ def test_what_cannot_be_of_orders_is_found(rows, expected):
 def test_a_book_may_cross_inside_an_event():
     columns = mbo(("add", "bid", 99.0, 5, 1), ("add", "ask", 98.0, 5, 2), ("cancel", "bid", 99.0, 5, 1))
     columns["flags"][1] = 0
+    columns["ts_event"][2] = columns["ts_event"][1]
     assert found(examine("mbo", columns)) == {}
 
 
@@ -639,3 +656,46 @@ def test_what_cannot_be_of_bars_is_found(values, expected):
     later = {name: array[4:] for name, array in columns.items()}
     found_later = bar_faults(later, int(columns["ts_event"][3]))
     assert {kind: (np.flatnonzero(hits) + 4).tolist() for kind, hits in found_later.items() if hits.any()} == expected
+
+
+def test_quotes_of_one_side_repeat_too():
+    columns = clean("quotes")
+    columns["bid_price"][ROW - 1 : ROW + 1], columns["bid_size"][ROW - 1 : ROW + 1] = NAN, 0.0
+    for name in ("ts_event", "ask_price", "ask_size", "venue_seq"):
+        columns[name][ROW] = columns[name][ROW - 1]
+    for cuts in ((), (ROW,)):
+        assert found(examine("quotes", columns, cuts))["duplicate"] == [ROW]
+    columns["bid_price"][ROW - 1], columns["bid_size"][ROW - 1] = columns["ask_price"][ROW] - 0.02, 1.0
+    assert "duplicate" not in found(examine("quotes", columns))
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_prints_are_compared_with_few_quotes_at_a_time(monkeypatch, size):
+    quotes, trades = clean("quotes"), clean("trades", 40)
+    trades["ts_event"] = np.sort(np.random.default_rng(size).choice(quotes["ts_event"], 40)) + np.arange(40) % 3
+    trades["ts_recv"] = trades["ts_event"] + 100_000
+    trades["ts_event"][20] = 2**62  # no usable time
+    edges = range(0, len(quotes["ts_event"]), size)
+    batches = [
+        Batch("quotes", quotes["sequence"][at : at + size], {name: array[at : at + size] for name, array in quotes.items()})
+        for at in edges
+    ]
+    held = []
+    take = QuoteInForce.take
+
+    def seen(self, batch):
+        take(self, batch)
+        held.append(len(self._times))
+
+    monkeypatch.setattr(QuoteInForce, "take", seen)
+    expected, first = [], set()
+    for row, (time, price) in enumerate(zip(trades["ts_event"].tolist(), trades["price"].tolist(), strict=True)):
+        at = int(np.searchsorted(quotes["ts_event"], time)) - 1
+        outside = at >= 0 and not quotes["bid_price"][at] <= price <= quotes["ask_price"][at]
+        if outside and time not in first and row != 20:
+            expected.append(row)
+        first.add(time)
+    examination = Examination(SYMBOL, "trades", ABC, quotes=iter(batches), examples=1_000)
+    examination.look(Batch("trades", np.arange(40), trades))
+    assert found(examination.finish())["outside_quote"] == expected
+    assert max(held) <= size + 1

@@ -19,7 +19,9 @@ from cift.data.columns import RawColumns, to_arrow
 from cift.data.doctor import check, repair
 from cift.data.doctor.kinds import IMPOSSIBLE
 from cift.data.doctor.repairing import MARKED
-from cift.domain.schemas import BAD_TS_RECV, NO_TIME_NS, SUSPECT, arrow_schema
+from cift.domain.action import Action
+from cift.domain.instrument import Instrument
+from cift.domain.schemas import BAD_TS_RECV, LAST, NO_TIME_NS, SUSPECT, arrow_schema
 from cift.errors import CorruptData, InvalidParameter, NoData
 from tests.data.doctor.clean import clean
 from tests.data.market import ABC, MONDAY_NS, SYMBOL
@@ -254,3 +256,32 @@ def test_rows_of_one_time_stay_in_their_order(tmp_path):
     order = np.argsort(columns["ts_event"], kind="stable")
     assert pl.read_parquet(done.path)["trade_id"].to_list() == columns["trade_id"][order].tolist()
     assert set(MARKED).isdisjoint(done.counts)
+
+
+def test_the_row_before_ends_the_event_of_a_row_left_out(tmp_path):
+    columns = clean("mbo", 300)
+    columns["ts_event"][[10, 11, 12]] = columns["ts_event"][12]
+    columns["flags"][[10, 11]] = 0
+    columns["size"][[11, 12]] = NAN
+    columns["size"][20] = NAN  # an event of its own
+    done = repair(write(tmp_path / "bad.parquet", "mbo", columns), **STEPS)
+    mended = pl.read_parquet(done.path)
+    assert mended["flags"].to_list() == [LAST] * 297
+    assert "open_event" not in check(done.path, **STEPS).counts
+    changed = done.repairs.filter(pl.col("kind") == "open_event")
+    assert changed.select("row", "action", "before", "after").rows() == [(10, "changed", "flags 0", f"flags {LAST}")]
+
+
+def test_the_copy_of_a_catalog_has_its_instruments_and_actions(tmp_path):
+    catalog = Catalog(tmp_path / "catalog")
+    catalog.write("trades", SYMBOL, clean("trades", 50), ABC)
+    catalog.write_instruments([Instrument("TOCOME.SIM", "0.25", 1, multiplier=50)])
+    dividend = Action(SYMBOL, "2020-05-08", "dividend", amount="0.82", currency="USD", close="303.74")
+    catalog.write_actions([Action(SYMBOL, "2020-08-31", "split", ratio="4:1"), dividend])
+    catalog.write_actions([Action("TOCOME.SIM", "2021-08-31", "split", ratio="3:2")])
+    copy = Catalog(repair(catalog, tmp_path / "all").path)
+    assert copy.instruments() == catalog.instruments()
+    assert copy.actions().equals(catalog.actions())
+    one = Catalog(repair(catalog, tmp_path / "one", SYMBOL).path)
+    assert list(one.instruments()) == [SYMBOL]
+    assert one.actions().equals(catalog.actions(SYMBOL))

@@ -250,3 +250,15 @@ def test_a_value_off_its_step_is_refused_with_its_row() -> None:
         one({"price": [1.0, 1.005], "size": [1.0, 1.0]}, ft.vwap(1, tick="0.01", lot=1))
     with pytest.raises(OffTickPrice, match=r"row 0: \w+ 0\.5"):
         one({"trade_sign": [1], "size": [0.5]}, ft.trade_flow(1, lot=1))
+
+
+@given(prices=st.lists(st.one_of(st.none(), st.just(math.nan), st.integers(9_999, 10_001).map(float)), min_size=1, max_size=20))
+def test_the_tick_rule_passes_over_missing_prices(prices: list[float | None]) -> None:
+    told = [price for price in prices if price is not None and price == price]
+    known = iter(ticked([int(price) for price in told]))
+    last, expected = None, []
+    for price in prices:
+        last = next(known) if price is not None and price == price else last
+        expected.append(last)
+    assert one({"price": pl.Series(prices, dtype=pl.Float64)}, ft.tick_rule()) == expected
+    assert one({"price": pl.Series([1, None, 2, 2, None, 1])}, ft.tick_rule()) == [None, None, 1, 1, 1, -1]

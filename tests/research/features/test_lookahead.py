@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 
 import polars as pl
@@ -110,3 +111,49 @@ def test_what_cannot_be_checked_is_refused() -> None:
 def test_any_number_of_cuts_will_do(cuts: int) -> None:
     assert len(ft.check_lookahead(lambda rows: rows.select(x=price.mean()), FRAME, cuts=cuts)) == 1
     assert len(ft.check_lookahead(lambda rows: rows.select(x=price.shift(-1)), FRAME.head(2), cuts=cuts)) == 1
+
+
+@pytest.mark.parametrize("marked", [math.inf, -math.inf, math.nan])
+def test_a_look_that_shows_in_what_is_finite_is_found(marked: float) -> None:
+    def peeks(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.select(peeks=pl.when(price.shift(-1) > price).then(marked).otherwise(1.0), same=pl.lit(marked))
+
+    assert [leak.column for leak in ft.check_lookahead(peeks, FRAME)] == ["peeks"]
+
+
+def trained(rows: pl.DataFrame, *more: pl.Expr) -> pl.DataFrame:
+    made = [price.alias("now"), *ft.lagged("price", [1]), *more]
+    return ft.training_frame(rows, features=made, target="price", horizon="1h")
+
+
+def test_a_training_frame_of_several_symbols_is_compared_row_by_row() -> None:
+    keys = ["ts_event", "symbol"]
+    for cuts in (8, 60):
+        assert ft.check_lookahead(trained, FRAME, keys=keys, cuts=cuts) == []
+    peeks = (price - price.mean()).alias("peeks")
+    assert [leak.column for leak in ft.check_lookahead(lambda rows: trained(rows, peeks), FRAME, keys=keys)] == ["peeks"]
+    assert ft.check_lookahead(trained, FRAME) != [], "rows that each symbol lacks at its end move the others"
+
+
+def test_rows_are_told_apart_by_keys_and_their_number() -> None:
+    # Row 0 comes last where there is something behind it; among rows of one key the first is missing then.
+    def turned(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.select("key", "x").sort("x", descending=rows.height == 4)
+
+    frame = pl.DataFrame({"key": ["a", None, "b", "b"], "x": [1.0, 2.0, 3.0, 4.0]})
+    found = ft.check_lookahead(turned, frame, keys=["key"], cuts=20)
+    assert {leak.column for leak in found} == {"x"}
+    assert ft.check_lookahead(turned, frame.head(3), keys=["key"], cuts=20, targets=[]) == []
+
+    def more(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.filter(pl.col("key").ne_missing("b")) if rows.height == 4 and rows["x"][3] == 4.0 else rows
+
+    (leak,) = ft.check_lookahead(more, frame, keys=["key"], cuts=20)
+    assert (leak.column, leak.how, leak.cut) == ("(rows)", "cut", 3)
+    with pytest.raises(InvalidParameter, match="keys names 'who'; the function gives key, x"):
+        ft.check_lookahead(more, frame, keys=["who"])
+
+
+def test_no_data_of_the_whole_frame_is_said() -> None:
+    with pytest.raises(NoData, match="none of the 200 rows"):
+        ft.check_lookahead(lambda rows: ft.training_frame(rows, features=["price"], target="price", horizon="99d"), FRAME)

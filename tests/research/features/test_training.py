@@ -229,3 +229,22 @@ def test_nothing_in_the_features_of_a_training_frame_sees_the_future() -> None:
     ]
     leaks = ft.check_lookahead(lambda rows: rows.select(each.over("symbol", ft.session()) for each in features), frame)
     assert leaks == []
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "ms"])
+@pytest.mark.parametrize(("horizon", "ahead"), [("2s", {"ns": 2 * 10**9}), ("1500001ns", {"us": 1_501_000, "ms": 2_000_000})])
+def test_when_a_target_is_known_is_told_in_the_unit_of_the_times(unit: str, horizon: str, ahead: dict[str, int]) -> None:
+    times = pl.Series(range(12)) * SECOND_NS + 1_704_189_600 * SECOND_NS
+    kind = pl.Datetime(unit, "UTC")  # type: ignore[arg-type]
+    frame = pl.DataFrame({"ts_event": times.cast(pl.Datetime("ns", "UTC")).cast(kind), "mid": [float(n) for n in range(1, 13)]})
+    made = ft.training_frame(frame, features=["mid"], target="mid", horizon=horizon, kind="value")
+    assert made.schema["known_at"] == kind
+    exact_ns = 2 * SECOND_NS if horizon == "2s" else 1_500_001
+    known = (made["known_at"] - made["ts_event"]).cast(pl.Duration("ns")).to_physical().unique().to_list()
+    assert known == [ahead.get(unit, exact_ns)]  # never earlier than it is known
+    nanoseconds = frame.with_columns(pl.col("ts_event").cast(pl.Datetime("ns", "UTC")))
+    fine = ft.training_frame(nanoseconds, features=["mid"], target="mid", horizon=horizon, kind="value")
+    for train in ("around", "before"):
+        split = ft.PurgedSplit(2, train=train)  # type: ignore[arg-type]
+        expected = [(one.tolist(), other.tolist()) for one, other in split.split(fine)]
+        assert [(one.tolist(), other.tolist()) for one, other in split.split(made)] == expected

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cift.data.columns import Array, RawColumns
+from cift.data.columns import moved_ends as moved_ends
 from cift.data.importers.databento.file import ROWS_PER_READ, Source, prices
 from cift.data.importers.databento.symbols import Held, by_symbol, times_of_receipt
 from cift.data.report import Tally
@@ -183,18 +184,3 @@ def joined(pieces: list[tuple[Array, Array]]) -> tuple[Array, Array]:
     if len(pieces) == 1:
         return pieces[0]
     return np.concatenate([rows for rows, _ in pieces]), np.concatenate([records for _, records in pieces])
-
-
-def moved_ends(flags: Array, keep: Array) -> Array:
-    """The flags with LAST on the last kept record of each event."""
-    if keep.all():
-        return flags
-    ended = np.cumsum((flags & LAST) > 0)
-    kept = np.flatnonzero(keep)
-    if not len(kept):
-        return flags
-    before = np.concatenate(([0], ended))[kept]
-    until = np.concatenate((ended[kept[1:] - 1], ended[-1:]))
-    moved: Array = flags & np.uint8(255 - LAST)
-    moved[kept] |= np.where(until > before, np.uint8(LAST), np.uint8(0))
-    return moved

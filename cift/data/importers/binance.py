@@ -142,7 +142,7 @@ def import_binance(
     Returns:
         The report. `counts` has `snapshots`; `before_snapshot`, rows of events that came before the first and were left out;
         `gaps` between events; `old_events`, left out because the book contained them; `old_quotes` and `duplicate` (trades),
-            left out because they came before; `trade_gaps`, places where trades are missing by their numbers.
+        left out because they came before; `trade_gaps`, places where trades are missing by their numbers.
 
     Raises:
         DataError: a line that is no message, or a row that is rejected; the message names file and row. The catalog is as it was.

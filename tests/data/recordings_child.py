@@ -122,7 +122,7 @@ def main(folder: Path, count: int) -> None:
         name = rng.choice(list(ORIGINALS))
         print(seed, end=" ", flush=True)
         print(outcome(folder, name, mutate(ORIGINALS[name][1].encode(), rng)), flush=True)
-    print("bytes", long_recording(folder / "long.gz", 15_000), flush=True)
+    print("bytes", long_recording(folder / "long.gz", 22_000), flush=True)
     before = peak_kib()
     report = import_binance(Catalog(folder / "long", disk=QuickDisk()), folder / "long.gz")
     print("rows", report.counts["mbp"], flush=True)

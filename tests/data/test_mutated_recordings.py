@@ -39,5 +39,6 @@ def test_damage_is_told_and_memory_is_bounded(tmp_path):
         "NotSupported",
         "InvalidParameter",
     }
-    assert told["rows"] == 1_500_001
+    assert told["rows"] == 2_200_001
+    # It is about 60 MB for any number of rows.
     assert told["grew"] * 1024 < told["rows"] * BYTES_PER_ROW * 2 / 3

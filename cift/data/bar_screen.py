@@ -13,7 +13,6 @@ from cift.data.screen import EARLIEST_NS, Screen, off_grid
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument
 from cift.domain.schemas import NO_TIME_NS, PRICE_COLUMNS
-from cift.errors import OffLotSize
 
 PRICES = PRICE_COLUMNS["bars"]
 
@@ -80,14 +79,7 @@ class BarScreen(Screen):
         for name in PRICES:
             off |= off_grid(columns[name], *self.instrument.tick_fraction)
         self.tally.counts["off_grid_prints"] += int(off.sum())
-        volume = columns["volume"]
-        lots = off_grid(volume, *self.instrument.lot_fraction)
-        if lots.any():
-            index = int(np.flatnonzero(lots)[0])
-            raise OffLotSize(
-                f"{self._where(index)}: volume {volume[index].item()!r} is not a whole number of lots of "
-                f"{self.instrument.lot_size} ({self.instrument.symbol}); give the instrument a finer lot_size"
-            )
+        self._whole_lots(columns)
 
     def _price_of(self, columns: RawColumns) -> Array:
         return columns["close"]

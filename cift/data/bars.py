@@ -97,10 +97,6 @@ def _keeps_last(spec: BarSpec, unfinished: bool | None) -> bool:
     return spec.kind == "time" if unfinished is None else unfinished
 
 
-BOOKS: Final = ("quotes", "mbo", "mbp")
-"""Schemas that show best prices."""
-
-
 def price_of(view: Ticks, symbol: str, on: str | None) -> str:
     """Which price bars of a run are made of: `on`, or that of prints where the view has some, else the mid.
 
@@ -112,7 +108,7 @@ def price_of(view: Ticks, symbol: str, on: str | None) -> str:
         on = "price" if schemas & {"mbo", "trades"} else "mid"
     if on not in PRICES:
         raise InvalidParameter(f"on={on!r} is not one of {', '.join(PRICES)}")
-    wanted = ("trades", "mbo") if on == "price" else BOOKS
+    wanted = ("trades", "mbo") if on == "price" else ("quotes", "mbo", "mbp")
     if not schemas.intersection(wanted):
         raise InvalidParameter(
             f"bars by {on!r} need {' or '.join(wanted)} of {symbol}; the view has {', '.join(sorted(schemas))}"

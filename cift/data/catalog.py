@@ -21,8 +21,6 @@ from cift.data.columns import RawColumns, chunks, join, length
 from cift.data.frames import check_chunk_rows
 from cift.data.hashing import selection_hash
 from cift.data.levels import (
-    END_NS,
-    FIRST_NS,
     LEVELS,
     choose_level,
     feed_intervals,
@@ -31,14 +29,13 @@ from cift.data.levels import (
     wanted_intervals,
 )
 from cift.data.manifest import Layout, Manifest, dataset_name, seal, unseal
-from cift.data.reading import Interval, PartitionReader, selected_rows
+from cift.data.reading import ALWAYS, Interval, PartitionReader, interval_of, selected_rows
 from cift.data.report import ImportReport, Tally
 from cift.data.rows import raw_batches
 from cift.data.storage import Disk, Staging, locked
 from cift.data.stored_bars import Among, begun
 from cift.data.times import DAY_NS, Session, TimeLike, iso, time_ns, time_range
 from cift.data.upkeep import (
-    ALWAYS,
     Consolidated,
     check_unchanged,
     consolidated,
@@ -319,7 +316,7 @@ class Catalog:
         """
         self._held(symbol)
         start_ns, end_ns = time_range(start, end)
-        period = FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns
+        period = interval_of(start_ns, end_ns)
         return delete_rows(self, self._layout, self._disk, symbol, period)
 
     def consolidate(self, symbol: str | None = None) -> Consolidated:
@@ -490,7 +487,7 @@ class Catalog:
             UnknownSymbol: where the catalog holds no rows of it. NoData: where it holds none of that period.
         """
         start_ns, end_ns = time_range(start, end)
-        interval = FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns
+        interval = interval_of(start_ns, end_ns)
         found: dict[str, list[PartitionReader]] = {}
         for reader in self.partitions(symbol, start_ns, end_ns):
             found.setdefault(reader.manifest.dataset, []).append(reader)

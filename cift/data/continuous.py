@@ -15,7 +15,7 @@ import numpy as np
 from cift.data.adjusted import AdjustedFeed, Grid, Scale
 from cift.data.columns import RawColumns, chunks
 from cift.data.hashing import blake2
-from cift.data.reading import selected_rows
+from cift.data.reading import ALWAYS, selected_rows
 from cift.data.rolls import (
     Day,
     contracts_of,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 RollAdjust = Literal["difference", "ratio"]
 PRINTS: tuple[SchemaName, ...] = ("trades", "mbo")
 VIEWED: tuple[SchemaName, ...] = ("quotes", "trades")
-FIRST_NS, END_NS = -(2**63), 2**63 - 1
+FIRST_NS, END_NS = ALWAYS
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cift.data.reading import Interval
+from cift.data.reading import ALWAYS, Interval, interval_of
 from cift.data.times import DAY_NS, Session, session_intervals
 from cift.domain.chunk import SchemaName
 from cift.errors import NoData, NotSupported
@@ -13,7 +13,6 @@ LEVELS: dict[str, tuple[SchemaName, ...]] = {"L3": ("mbo",), "L2": ("mbp", "trad
 """Levels of a view, richest first, and the schemas that make one up."""
 BOOKS: tuple[SchemaName, ...] = ("mbo", "mbp")
 """Schemas whose records build a book: they are read from the beginning of a day."""
-FIRST_NS, END_NS = -(2**63), 2**63 - 1
 
 
 def stored_levels(datasets: Sequence[str]) -> list[str]:
@@ -54,7 +53,7 @@ def wanted_intervals(
     Args:
         spans: first and last time of each day that is held.
     """
-    first, end = FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns
+    first, end = interval_of(start_ns, end_ns)
     if session is None:
         return ((first, end),)
     if not spans:
@@ -68,7 +67,7 @@ def feed_intervals(schema: SchemaName, wanted: tuple[Interval, ...]) -> tuple[In
     """The times that a feed covers: those of the view, but one that builds a book begins with its first day."""
     if schema not in BOOKS:
         return wanted
-    return ((wanted[0][0] // DAY_NS * DAY_NS if wanted[0][0] > FIRST_NS else FIRST_NS, wanted[-1][1]),)
+    return ((wanted[0][0] // DAY_NS * DAY_NS if wanted[0][0] > ALWAYS[0] else ALWAYS[0], wanted[-1][1]),)
 
 
 def single_session(intervals: tuple[Interval, ...], level: str) -> Interval:

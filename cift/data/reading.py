@@ -31,6 +31,12 @@ GROUPS_AHEAD = 2
 
 Interval = tuple[int, int]
 """Nanoseconds since the epoch: from, and up to but not including."""
+ALWAYS: Interval = (-(2**63), 2**63 - 1)
+
+
+def interval_of(start_ns: int | None, end_ns: int | None) -> Interval:
+    """A period as an interval; where an end of it is None, it is open."""
+    return ALWAYS[0] if start_ns is None else start_ns, ALWAYS[1] if end_ns is None else end_ns
 
 
 @dataclass(frozen=True, slots=True)

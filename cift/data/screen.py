@@ -384,6 +384,9 @@ class Screen:
             columns["flags"][off] |= OFF_GRID
             self.tally.counts["off_grid_prints"] += int(off.sum())
         self._increments(columns)
+        self._whole_lots(columns)
+
+    def _whole_lots(self, columns: RawColumns) -> None:
         for name in SIZE_COLUMNS[self.schema]:
             off = off_grid(columns[name], *self.instrument.lot_fraction)
             if off.any():

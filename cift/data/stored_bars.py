@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cift.data.columns import RawColumns, length
-from cift.data.reading import PartitionReader
+from cift.data.reading import ALWAYS, PartitionReader, interval_of
 from cift.data.times import DAY_NS
 from cift.errors import NoData, UnknownSymbol
 
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
-
-EVER = (-(2**63), 2**63 - 1)
 
 
 class Among:
@@ -53,7 +51,7 @@ class Among:
 
     def _stored(self, day: int, *, before_ns: int | None = None, after_ns: int | None = None) -> Iterator[RawColumns]:
         for reader in self._readers(day):
-            for columns in reader.groups((EVER,), every_column=True):
+            for columns in reader.groups((ALWAYS,), every_column=True):
                 wanted = columns["ts_event"] <= before_ns if before_ns is not None else columns["ts_open"] >= after_ns
                 if wanted.any():
                     self.kept += int(np.count_nonzero(wanted))
@@ -74,9 +72,9 @@ def begun(readers: Iterable[PartitionReader], start_ns: int | None, end_ns: int 
     Args:
         readers: of the days from that of `start_ns` on, ascending; none is opened behind the first bar that began too late.
     """
-    first, stop = EVER[0] if start_ns is None else start_ns, EVER[1] if end_ns is None else end_ns
+    first, stop = interval_of(start_ns, end_ns)
     for reader in readers:
-        for columns in reader.groups((EVER,), every_column=True):
+        for columns in reader.groups((ALWAYS,), every_column=True):
             wanted = (columns["ts_open"] >= first) & (columns["ts_open"] < stop)
             if wanted.any():
                 yield {name: array[wanted] for name, array in columns.items()}

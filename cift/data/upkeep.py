@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cift.data.columns import RawColumns
 from cift.data.manifest import OWN_FILE, Layout, Manifest
-from cift.data.reading import Interval, PartitionReader
+from cift.data.reading import ALWAYS, Interval, PartitionReader
 from cift.data.storage import Disk, locked
 from cift.data.times import DAY_NS, time_ns
 from cift.data.writing import ROWS_PER_GROUP, PartitionWriter
@@ -18,8 +18,6 @@ from cift.errors import CatalogError, CorruptData
 
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
-
-ALWAYS: Interval = (-(2**63), 2**63 - 1)
 
 
 @dataclass(frozen=True)

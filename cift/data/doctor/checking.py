@@ -12,6 +12,7 @@ from cift.data.doctor.diagnosis import Diagnosis
 from cift.data.doctor.examination import Examination, Part
 from cift.data.doctor.sources import Origin, Reading, Trouble, files_below, is_catalog, of_catalog, of_tables, partition_of
 from cift.data.importers.tables import Times, Where
+from cift.data.reading import interval_of
 from cift.data.screen import choose
 from cift.data.times import TimeLike, time_range
 from cift.domain.instrument import Instrument, Number
@@ -19,8 +20,6 @@ from cift.errors import CatalogError, InvalidParameter, NoData
 
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
-
-EVERYTHING = (-(2**63), 2**63 - 1)
 
 
 def check(
@@ -97,7 +96,7 @@ def opened(
     Raises: as `check`.
     """
     start_ns, end_ns = time_range(start, end)
-    interval = EVERYTHING[0] if start_ns is None else start_ns, EVERYTHING[1] if end_ns is None else end_ns
+    interval = interval_of(start_ns, end_ns)
     catalog, only, schema = _catalog_of(source), None, reading.schema
     if isinstance(source, (str, Path)):
         path = Path(source).expanduser().absolute()

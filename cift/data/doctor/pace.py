@@ -15,10 +15,9 @@ import numpy as np
 
 from cift.data.columns import Array
 from cift.data.doctor.casebook import Batch, Casebook
-from cift.data.reading import Interval
+from cift.data.reading import ALWAYS, Interval
 from cift.data.screen import BURST_RATIO, SECOND_NS
 from cift.data.times import DAY_NS, iso
-from cift.data.upkeep import ALWAYS
 from cift.domain.calendar import ALWAYS_OPEN, sessions
 from cift.domain.schemas import SNAPSHOT
 from cift.errors import MissingExtra

@@ -11,9 +11,9 @@ from cift.data.columns import length
 from cift.data.exporters.databento import DbnCsvRows, DbnRows
 from cift.data.exporters.tables import CsvRows, JsonRows, ParquetRows, Writer
 from cift.data.hashing import selection_hash
-from cift.data.levels import END_NS, FIRST_NS, feed_intervals
+from cift.data.levels import feed_intervals
 from cift.data.output import COMPRESSIONS, compressed, output
-from cift.data.reading import Interval, PartitionReader
+from cift.data.reading import Interval, PartitionReader, interval_of
 from cift.data.storage import Disk
 from cift.data.times import TimeLike, time_range
 from cift.domain.chunk import SchemaName
@@ -75,7 +75,7 @@ def export(
     symbol = _symbol(catalog, symbol)
     name, readers = _readers(catalog, symbol, schema, start, end)
     start_ns, end_ns = time_range(start, end)
-    wanted = (FIRST_NS if start_ns is None else start_ns, END_NS if end_ns is None else end_ns)
+    wanted = interval_of(start_ns, end_ns)
     (interval,) = feed_intervals(name, (wanted,))
     selected = [
         reader for reader in readers if reader.manifest.last_ns >= interval[0] and reader.manifest.first_ns < interval[1]

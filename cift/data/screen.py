@@ -302,8 +302,9 @@ class Screen:
                 f"{iso(int(ts_event[index]))}; sort the rows, or pass sort=True where a frame is read"
             )
         self._last_ns = int(ts_event[-1])
-        seconds, counts = np.unique(ts_event // SECOND_NS, return_counts=True)
-        for second, count in zip(seconds.tolist(), counts.tolist(), strict=True):
+        seconds = ts_event // SECOND_NS
+        starts = np.flatnonzero(np.diff(seconds, prepend=seconds[0] - 1))
+        for second, count in zip(seconds[starts].tolist(), np.diff(starts, append=len(seconds)).tolist(), strict=True):
             self._per_second[second] = self._per_second.get(second, 0) + count
 
     def _actions(self, columns: RawColumns) -> None:

@@ -63,15 +63,14 @@ class Disk:
             os.close(handle)
 
 
-class StagedFile(io.RawIOBase):
-    """A file being written under a temporary name; counts and hashes what passes."""
+class TemporaryFile(io.RawIOBase):
+    """A file being written for this process alone; counts what passes."""
 
     def __init__(self, disk: Disk, path: Path) -> None:
         super().__init__()
         self.path = path
         self.bytes_written = 0
         self._disk = disk
-        self._hash = blake2()
         self._file = disk.create(path)
 
     def writable(self) -> bool:
@@ -90,21 +89,34 @@ class StagedFile(io.RawIOBase):
         """
         view = memoryview(data).cast("B")
         self._disk.write(self._file, view)  # type: ignore[arg-type]
-        self._hash.update(view)
         self.bytes_written += len(view)
         return len(view)
+
+    def close(self) -> None:
+        """Closes the file as it stands."""
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+class StagedFile(TemporaryFile):
+    """A file that is to be visible once `finish` has made it whole; hashes what passes."""
+
+    def __init__(self, disk: Disk, path: Path) -> None:
+        super().__init__(disk, path)
+        self._hash = blake2()
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        """See `TemporaryFile.write`."""
+        written = super().write(data)
+        self._hash.update(data)
+        return written
 
     def finish(self) -> str:
         """Syncs and closes the file; its hash in hex."""
         self._disk.sync(self._file)
         self.close()
         return self._hash.hexdigest()
-
-    def close(self) -> None:
-        """Closes the file as it stands; `finish` is what makes it whole."""
-        if not self.closed:
-            self._file.close()
-        super().close()
 
 
 class Staging:

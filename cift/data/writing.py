@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 from cift.data.columns import RawColumns, cut, join, length, stored_columns, to_arrow
 from cift.data.hashing import ContentHash, blake2, group_sums
 from cift.data.manifest import FORMAT_VERSION, Layout, Manifest, RowGroup, seal
-from cift.data.storage import Disk, StagedFile, Staging, locked
+from cift.data.storage import Disk, StagedFile, Staging, TemporaryFile, locked
 from cift.domain.chunk import SchemaName
 from cift.domain.schemas import arrow_schema
 from cift.errors import CatalogError, TimeOrder
@@ -154,9 +154,9 @@ class PartitionWriter:
         self._day: int | None = None
         self._last_ns: int | None = None
 
-    def temporary(self, suffix: str) -> StagedFile:
+    def temporary(self, suffix: str) -> TemporaryFile:
         """A file for rows that wait for their turn; it goes away with the writer."""
-        return StagedFile(self.disk, self._staging.path(suffix))
+        return TemporaryFile(self.disk, self._staging.path(suffix))
 
     def add(self, schema: SchemaName, symbol: str, batches: Iterable[RawColumns], spec: str | None = None) -> None:
         """Stages all rows of one symbol and schema; of bars those of one spec.

@@ -21,7 +21,7 @@ from cift.data.importers.levels import CarriedBook, running_maximum
 from cift.data.manifest import Manifest
 from cift.data.report import Tally
 from cift.data.screen import Screen
-from cift.data.storage import StagedFile
+from cift.data.storage import TemporaryFile
 from cift.data.times import iso
 from cift.data.writing import PartitionWriter
 from cift.domain.chunk import SchemaName
@@ -45,7 +45,7 @@ class MixedRows:
 
     def __init__(self, writer: PartitionWriter) -> None:
         self._writer = writer
-        self._files: dict[str, list[tuple[str, StagedFile]]] = {}
+        self._files: dict[str, list[tuple[str, TemporaryFile]]] = {}
         self.rows: dict[str, int] = {}
         """Kind -> how many rows it has."""
 

@@ -74,9 +74,12 @@ class Times:
         if pa.types.is_integer(kind) or pa.types.is_decimal(kind):
             return self._since_midnight(column).cast(target)
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            text = pc.replace_substring_regex(pc.utf8_trim_whitespace(column), _COMPACT_DATE, r"\1-\2-\3 ")
-            shown = next((value.as_py() for value in text if value.is_valid), "")
-            column = text.cast(target if _HAS_ZONE.search(shown[10:]) else pa.timestamp("ns"))
+            try:
+                column = _parsed(column)
+            except pa.ArrowInvalid:
+                # Blanks around a time and dates without dashes are rare, and taking them out is dear.
+                text = pc.utf8_trim_whitespace(column)
+                column = _parsed(pc.replace_substring_regex(text, _COMPACT_DATE, r"\1-\2-\3 "))
         if pa.types.is_timestamp(column.type) and column.type.tz is None:
             column = pc.assume_timezone(column.cast(pa.timestamp("ns")), self.zone)
         if not pa.types.is_timestamp(column.type):
@@ -92,3 +95,10 @@ class Times:
             # Exact: what lies beyond the nanosecond is no whole number of them, and an error.
             return pc.add(pc.multiply(numbers, pa.scalar(Decimal(factor))).cast(pa.int64()), self.midnight_ns)
         return pc.add(pc.multiply(numbers.cast(pa.int64()), factor), self.midnight_ns)
+
+
+def _parsed(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """ISO times as timestamps: UTC where the first of them names a zone."""
+    told = text.drop_null()
+    zoned = len(told) and _HAS_ZONE.search(told[0].as_py()[10:])
+    return text.cast(pa.timestamp("ns", tz="UTC" if zoned else None))

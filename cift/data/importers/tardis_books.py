@@ -197,8 +197,10 @@ class _Changes(_Books):
                 yield "before", numbers[:before], cut(columns, 0, before)
             self._started = before < rows
             numbers, columns, starts = numbers[before:], cut(columns, before, rows), starts - before
+        if len(starts):
+            numbers, columns = np.insert(numbers, starts, numbers[starts]), _with_clears(columns, starts)
         if len(numbers):
-            yield "levels", np.insert(numbers, starts, numbers[starts]), _with_clears(columns, starts)
+            yield "levels", numbers, columns
 
 
 def _with_clears(columns: RawColumns, starts: Array) -> RawColumns:

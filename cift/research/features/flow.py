@@ -40,8 +40,10 @@ def tick_rule(price: Column = "price") -> pl.Expr:
 
 
 def _sign(number: pl.Expr) -> pl.Expr:
-    """1 or -1; null for 0, NaN and null."""
-    return number.sign().cast(pl.Int8, strict=False).replace(0, None)
+    """1 or -1, as Int8; null for 0, NaN and null."""
+    above, below = (pl.lit(sign, dtype=pl.Int8) for sign in (1, -1))
+    # To polars, NaN is above every number.
+    return pl.when((number > 0) & number.is_not_nan()).then(above).when(number < 0).then(below)
 
 
 def trade_sign(

@@ -78,11 +78,12 @@ class LevelReader(Reader):
             self.tally.counts["no_action"] += int(np.count_nonzero(records["action"] == NO_ACTION))
             times = self.times(rows, records, flags, keep)
             if keep.any():
-                changes = self._changes(records[keep], times[keep])
+                kept, times = (records, times) if keep.all() else (records[keep], times[keep])
+                changes = self._changes(kept, times)
                 changed = np.zeros(len(records), dtype=bool)
                 changed[keep] = changes[0].any(axis=1)
                 flags = moved_ends(flags, changed)
-                yield self._rows(rows[keep], records[keep], times[keep], flags[keep], *changes)
+                yield self._rows(rows[keep], kept, times, flags[keep], *changes)
 
     def _changes(self, records: Array, times: Array) -> tuple[Array, Array, Array, Array]:
         """What each record leaves: which of 41 rows (a clear, levels gone and levels set, bids first), their prices and sizes,

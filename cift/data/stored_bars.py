@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cift.data.columns import RawColumns, length
+from cift.data.manifest import Manifest, Partition, dataset_name
 from cift.data.reading import ALWAYS, PartitionReader, interval_of
 from cift.data.times import DAY_NS
-from cift.errors import NoData, UnknownSymbol
+from cift.data.writing import date_of
 
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
@@ -24,11 +25,23 @@ class Among:
 
     Attributes:
         kept: stored bars that went in again.
+        seen: what was stored of these days when they were looked at, for `Catalog.commit`: what another writes there meanwhile
+            would be lost.
     """
 
     def __init__(self, catalog: Catalog, symbol: str, spec: str) -> None:
         self._catalog, self._symbol, self._spec = catalog, symbol, spec
+        self._readers: dict[int, PartitionReader | None] = {}
         self.kept = 0
+
+    @property
+    def seen(self) -> dict[Partition, Manifest | None]:
+        """By partition; None: nothing was stored."""
+        dataset = dataset_name("bars", self._spec)
+        return {
+            (dataset, self._symbol, date_of(day)): None if reader is None else reader.manifest
+            for day, reader in self._readers.items()
+        }
 
     def bars(self, batches: Iterator[RawColumns]) -> Iterator[RawColumns]:
         """The new bars, with the stored ones before and after them.
@@ -50,20 +63,22 @@ class Among:
             yield from self._stored(last_ns // DAY_NS, after_ns=last_ns)
 
     def _stored(self, day: int, *, before_ns: int | None = None, after_ns: int | None = None) -> Iterator[RawColumns]:
-        for reader in self._readers(day):
-            for columns in reader.groups((ALWAYS,), every_column=True):
-                wanted = columns["ts_event"] <= before_ns if before_ns is not None else columns["ts_open"] >= after_ns
-                if wanted.any():
-                    self.kept += int(np.count_nonzero(wanted))
-                    yield {name: array[wanted] for name, array in columns.items()}
+        reader = self._reader(day)
+        if reader is None:
+            return
+        for columns in reader.groups((ALWAYS,), every_column=True):
+            wanted = columns["ts_event"] <= before_ns if before_ns is not None else columns["ts_open"] >= after_ns
+            if wanted.any():
+                self.kept += int(np.count_nonzero(wanted))
+                yield {name: array[wanted] for name, array in columns.items()}
 
-    def _readers(self, day: int) -> list[PartitionReader]:
-        date = str(np.datetime64(day, "D"))
-        try:
-            found = self._catalog.partitions(self._symbol, date)
-        except (UnknownSymbol, NoData):
-            return []
-        return [reader for reader in found if reader.manifest.schema == "bars" and reader.manifest.spec == self._spec]
+    def _reader(self, day: int) -> PartitionReader | None:
+        """The reader of a day as it was at the first look, so that what goes in before and behind is of one writing."""
+        if day not in self._readers:
+            dataset, date = dataset_name("bars", self._spec), date_of(day)
+            there = date in self._catalog.days(dataset, self._symbol)
+            self._readers[day] = self._catalog.reader(dataset, self._symbol, date) if there else None
+        return self._readers[day]
 
 
 def begun(readers: Iterable[PartitionReader], start_ns: int | None, end_ns: int | None) -> Iterator[RawColumns]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cift.data.columns import RawColumns
-from cift.data.manifest import OWN_FILE, Layout, Manifest
+from cift.data.manifest import OWN_FILE, Layout, Manifest, Partition
 from cift.data.reading import ALWAYS, Interval, PartitionReader
 from cift.data.storage import Disk, locked
 from cift.data.times import DAY_NS, time_ns
@@ -76,10 +76,10 @@ def delete_rows(catalog: Catalog, layout: Layout, disk: Disk, symbol: str, perio
                 elif gone:
                     cut.append(reader)
         if cut:
-            catalog.commit(writer, [], [*cut, *emptied])
+            catalog.commit(writer, [], seen_in([*cut, *emptied]))
     with locked(layout.lock):
         # Nothing was left of these when they were read; rows that came since are not in the period.
-        check_unchanged(layout, emptied)
+        check_unchanged(layout, seen_in(emptied))
         whole += [(reader.manifest.dataset, reader.manifest.date) for reader in emptied]
         removed = [_remove(layout, disk, dataset, symbol, date) for dataset, date in whole]
     return sum(removed) + len(cut)
@@ -108,7 +108,7 @@ def consolidated(catalog: Catalog, layout: Layout, readers: Sequence[PartitionRe
     for reader in scattered:
         with catalog.writer() as writer:
             rewrite(writer, reader)
-            written += catalog.commit(writer, [], [reader])
+            written += catalog.commit(writer, [], seen_in([reader]))
     removed = catalog.sweep()
     return Consolidated(
         partitions=len(scattered),
@@ -190,19 +190,20 @@ def rewrite(writer: PartitionWriter, reader: PartitionReader, intervals: tuple[I
     return manifest.rows - left
 
 
-def check_unchanged(layout: Layout, readers: Sequence[PartitionReader], made: Sequence[Manifest] = ()) -> None:
-    """Sees, under the catalog's lock, that partitions are still those that were read.
+def check_unchanged(layout: Layout, seen: Mapping[Partition, Manifest | None]) -> None:
+    """Sees, under the catalog's lock, that partitions are still what they were when they were looked at; None: not there.
 
-    Args:
-        made: what was made of them; of a day that was not read, nothing may be stored.
     Raises:
         CatalogError: where another writer was faster.
     """
-    was: dict[tuple[str, str, str], Manifest | None] = {(one.dataset, one.symbol, one.date): None for one in made}
-    was |= {(one.dataset, one.symbol, one.date): one for one in (reader.manifest for reader in readers)}
-    for (dataset, symbol, date), manifest in was.items():
+    for (dataset, symbol, date), manifest in seen.items():
         if layout.read(dataset, symbol, date) != manifest:
             raise CatalogError(f"{dataset} of {symbol} on {date} was written by another while it was read; call again")
+
+
+def seen_in(readers: Iterable[PartitionReader]) -> dict[Partition, Manifest | None]:
+    """What readers read, for `check_unchanged`."""
+    return {reader.manifest.partition: reader.manifest for reader in readers}
 
 
 def with_first(batches: Iterator[RawColumns]) -> tuple[RawColumns | None, Iterator[RawColumns]]:

@@ -308,14 +308,16 @@ class Catalog:
     def delete(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
         """Removes the rows of a symbol between two times (`end` excluded; a lone date is that day; none: all).
 
-        A day that the period cuts is written anew with the rows that are left, `sequence` counted from 0; its hash is then another.
+        Bars go by the time when they began, as `bars` shows them. A day that the period cuts is written anew with the rows that are
+        left, `sequence` counted from 0; its hash is then another.
         Each day goes in one step. What is left of a day of `mbo` whose beginning was removed is a book without a start.
 
         Returns:
             The number of partitions that were removed or cut.
         Raises:
             UnknownSymbol: where the catalog holds no rows of it.
-            CorruptData: a day that the period cuts is not what was written. Days are removed whole without being read.
+            CorruptData: a day that the period cuts is not what was written. Days are removed whole without being read. The first bar
+                of a day may have begun on the day before: a damaged day of bars goes with the bars in front of it.
             CatalogError: another wrote to a day that the period cuts meanwhile; it is as the other left it.
         """
         self._held(symbol)

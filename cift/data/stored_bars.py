@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cift.data.columns import RawColumns, length
+from cift.data.columns import Array, RawColumns, length
 from cift.data.manifest import Manifest, Partition, dataset_name
-from cift.data.reading import ALWAYS, PartitionReader, interval_of
-from cift.data.times import DAY_NS
+from cift.data.reading import ALWAYS, Interval, PartitionReader, interval_of
+from cift.data.times import DAY_NS, time_ns
 from cift.data.writing import date_of
+from cift.errors import CorruptData
 
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
@@ -87,11 +88,53 @@ def begun(readers: Iterable[PartitionReader], start_ns: int | None, end_ns: int 
     Args:
         readers: of the days from that of `start_ns` on, ascending; none is opened behind the first bar that began too late.
     """
-    first, stop = interval_of(start_ns, end_ns)
+    period = interval_of(start_ns, end_ns)
     for reader in readers:
-        for columns in reader.groups((ALWAYS,), every_column=True):
-            wanted = (columns["ts_open"] >= first) & (columns["ts_open"] < stop)
-            if wanted.any():
-                yield {name: array[wanted] for name, array in columns.items()}
-            if columns["ts_open"][-1] >= stop:
+        for columns, inside in by_begin(reader, period):
+            if inside.any():
+                yield {name: array[inside] for name, array in columns.items()}
+            if columns["ts_open"][-1] >= period[1]:
                 return
+
+
+def by_begin(reader: PartitionReader, period: Interval) -> Iterator[tuple[RawColumns, Array]]:
+    """The bars of a day, row group by row group, and which of them began within a period."""
+    first, stop = period
+    for columns in reader.groups((ALWAYS,), every_column=True):
+        yield columns, (columns["ts_open"] >= first) & (columns["ts_open"] < stop)
+
+
+def bars_touched(
+    catalog: Catalog, dataset: str, symbol: str, period: Interval
+) -> Iterator[tuple[str, PartitionReader | None, Iterable[RawColumns]]]:
+    """The days in which bars that began within a period may have ended: date, reader and the other bars, which are to be left.
+
+    There is no reader where the whole day goes unread: where the period has no beginning, or where the file is damaged and the bars
+    in front of it ended within the period, which its own then began in.
+
+    Raises:
+        CorruptData: another day is not what was written. None is opened behind the first bar that began too late.
+    """
+    first, stop = period
+    ended_ns = ALWAYS[0]
+    """When the bars of the day before ended."""
+    for date in catalog.days(dataset, symbol):
+        day_ns, _ = time_ns(date, "date")
+        if day_ns + DAY_NS <= first:
+            continue
+        if first == ALWAYS[0] and day_ns + DAY_NS <= stop:
+            yield date, None, ()
+            continue
+        reader = catalog.reader(dataset, symbol, date)
+        begins: list[tuple[RawColumns, Array]] = []
+        try:
+            begins += by_begin(reader, period)
+        except CorruptData:
+            if ended_ns < first or reader.manifest.last_ns >= stop:
+                raise
+            yield date, None, ()
+        else:
+            yield date, reader, [{name: array[~inside] for name, array in columns.items()} for columns, inside in begins]
+            if begins[-1][0]["ts_open"][-1] >= stop:
+                return
+        ended_ns = reader.manifest.last_ns

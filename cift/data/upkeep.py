@@ -11,6 +11,7 @@ from cift.data.columns import RawColumns
 from cift.data.manifest import OWN_FILE, Layout, Manifest, Partition
 from cift.data.reading import ALWAYS, Interval, PartitionReader
 from cift.data.storage import Disk, locked
+from cift.data.stored_bars import bars_touched
 from cift.data.times import DAY_NS, time_ns
 from cift.data.writing import ROWS_PER_GROUP, PartitionWriter
 from cift.domain.schemas import SCHEMAS
@@ -56,21 +57,17 @@ class Consolidated:
 
 def delete_rows(catalog: Catalog, layout: Layout, disk: Disk, symbol: str, period: Interval) -> int:
     """Removes the rows of a symbol in a period, see `Catalog.delete`; how many partitions were removed or cut."""
-    first, stop = period
     whole: list[tuple[str, str]] = []
     cut: list[PartitionReader] = []
     emptied: list[PartitionReader] = []
     with catalog.writer() as writer:
         for dataset in catalog.datasets(symbol):
-            for date in layout.dates(dataset, symbol):
-                day_ns, _ = time_ns(date, "date")
-                if day_ns + DAY_NS <= first or day_ns >= stop:
-                    continue
-                if first <= day_ns and day_ns + DAY_NS <= stop:
+            touched = bars_touched if dataset.startswith("bars/") else _rows_touched
+            for date, reader, left in touched(catalog, dataset, symbol, period):
+                if reader is None:
                     whole.append((dataset, date))
                     continue
-                reader = catalog.reader(dataset, symbol, date)
-                gone = rewrite(writer, reader, ((ALWAYS[0], first), (stop, ALWAYS[1])))
+                gone = rewrite(writer, reader, left)
                 if gone == reader.manifest.rows:
                     emptied.append(reader)
                 elif gone:
@@ -83,6 +80,22 @@ def delete_rows(catalog: Catalog, layout: Layout, disk: Disk, symbol: str, perio
         whole += [(reader.manifest.dataset, reader.manifest.date) for reader in emptied]
         removed = [_remove(layout, disk, dataset, symbol, date) for dataset, date in whole]
     return sum(removed) + len(cut)
+
+
+def _rows_touched(
+    catalog: Catalog, dataset: str, symbol: str, period: Interval
+) -> Iterator[tuple[str, PartitionReader | None, Iterable[RawColumns]]]:
+    """The days of records that a period touches: date, reader (None: the whole day goes, unread) and the rows that are to be left."""
+    first, stop = period
+    for date in catalog.days(dataset, symbol):
+        day_ns, _ = time_ns(date, "date")
+        if day_ns + DAY_NS <= first or day_ns >= stop:
+            continue
+        if first <= day_ns and day_ns + DAY_NS <= stop:
+            yield date, None, ()
+            continue
+        reader = catalog.reader(dataset, symbol, date)
+        yield date, reader, reader.groups(((ALWAYS[0], first), (stop, ALWAYS[1])), every_column=True)
 
 
 def _remove(layout: Layout, disk: Disk, dataset: str, symbol: str, date: str) -> bool:
@@ -167,8 +180,8 @@ def unnamed_files(layout: Layout) -> tuple[list[Path], list[Path]]:
     return own, foreign
 
 
-def rewrite(writer: PartitionWriter, reader: PartitionReader, intervals: tuple[Interval, ...] = (ALWAYS,)) -> int:
-    """Stages a partition anew with the rows of some intervals, `sequence` counted from 0; how many rows are gone.
+def rewrite(writer: PartitionWriter, reader: PartitionReader, rows: Iterable[RawColumns] | None = None) -> int:
+    """Stages a partition anew with those of its rows that are to be left (None: all), `sequence` counted from 0; how many are gone.
 
     Where none is gone though some were to go, or none is left, nothing is staged.
 
@@ -177,10 +190,11 @@ def rewrite(writer: PartitionWriter, reader: PartitionReader, intervals: tuple[I
     """
     manifest = reader.manifest
     before = len(writer.staged)
-    writer.add(manifest.schema, manifest.symbol, reader.groups(intervals, every_column=True), manifest.spec)
+    kept = reader.groups((ALWAYS,), every_column=True) if rows is None else rows
+    writer.add(manifest.schema, manifest.symbol, kept, manifest.spec)
     staged = writer.staged[before:]
     left = sum(each.manifest.rows for each in staged)
-    if intervals == (ALWAYS,):
+    if rows is None:
         if [each.manifest.content_hash for each in staged] != [manifest.content_hash]:
             raise CorruptData(
                 f"{reader.path}: its values are not those that were written; restore the file, or import the day again"

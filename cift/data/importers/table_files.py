@@ -62,7 +62,8 @@ class CsvFile:
         doubled = [name for name, count in Counter(header).items() if count > 1]
         if doubled:
             raise DataError(
-                f"{self.path.name} has {doubled[0][:80]!r} twice in its header; pass names= for columns without one"
+                f"{self.path.name} has {doubled[0][:80]!r} twice in its first line, which is no header of a table; pass names= where "
+                "it has none"
             )
         if self.first and len(self.first) != len(header):
             raise DataError(f"{self.path.name} has {len(header)} names for {len(self.first)} columns")

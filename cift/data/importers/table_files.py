@@ -13,6 +13,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from cift.data.importers.text import LINE_BYTES_MAX, UNREADABLE, open_bytes
+from cift.data.parquet_footer import check_footer
 from cift.errors import CorruptData, DataError, InvalidParameter
 
 BYTES_PER_BLOCK = 1 << 20
@@ -104,9 +105,12 @@ class ParquetFile:
     def __post_init__(self) -> None:
         try:
             self._file = pq.ParquetFile(self.path, page_checksum_verification=True)
+            check_footer(self._file, self.path)
             self.header = list(self._file.schema_arrow.names)
         except FileNotFoundError:
             raise DataError(f"{self.path} does not exist") from None
+        except CorruptData:
+            raise
         except Exception as error:  # whatever a decoder raises on damaged bytes, it is the file that is at fault
             raise CorruptData(f"{self.path.name} cannot be read as Parquet: {error}") from None
         self.first_row = 0

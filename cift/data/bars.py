@@ -24,8 +24,6 @@ PRICES: Final = ("price", "bid", "ask", "mid")
 ROWS: Final = 65_536
 LONGEST_YEARS: Final = 10
 """Sessions are looked up for so long where a view has no end, or as far as the calendar knows them."""
-CLOSED_NS: Final = 31 * 86_400 * 10**9
-"""No market is closed for longer: records that come so long after the last session are of one that was not looked up."""
 COLUMNS: Final = ("ts_open", "ts_event", "open", "high", "low", "close", "volume", "count", "vwap")
 _WHOLE = frozenset({"ts_open", "ts_event", "count"})
 _NOBODY = SIDE_CODES["none"]
@@ -39,21 +37,17 @@ def bars_of(
     feed, on = _feed(view, symbol, on)
     instrument = grid_of(feed.instrument, on)
     builder: Any = None
-    within: list[tuple[int, int]] = []
+    until_ns: int | None = None
     pieces: list[dict[str, Any]] = []
     for chunk in feed.chunks(ROWS):
         ts, price, size, aggressor = _points(chunk, on, view.start_ns)
         if len(ts) == 0:
             continue
         if builder is None:
-            within = sessions_of(feed.instrument, int(ts[0]), view.end_ns)
-            builder = _sim.BarBuilder(**spec.of(instrument), sessions=within)
-        if within and int(ts[-1]) > within[-1][1] + CLOSED_NS:
-            raise InvalidParameter(
-                f"bars of {feed.symbol} need the sessions of {feed.instrument.calendar}, which were looked up to "
-                f"{iso(within[-1][1])}, and there are records of {iso(int(ts[-1]))}; pass start= and end=, or use an instrument of "
-                "'24/7' where the calendar ends"
-            )
+            sessions, until_ns = sessions_of(feed.instrument, int(ts[0]), view.end_ns)
+            builder = _sim.BarBuilder(**spec.of(instrument), sessions=sessions)
+        if (late := first_beyond(ts, until_ns)) is not None:
+            raise beyond_calendar(feed.instrument, until_ns, int(ts[late]))
         pieces.append(builder.push_points(ts, price, size, aggressor))
     if builder is None:
         raise NoData(f"no data: {feed.symbol} has nothing to make bars of by {on!r}; choose another of {', '.join(PRICES)}")
@@ -104,7 +98,7 @@ def ohlcv(
     ts = columns[0]
     if not len(ts):
         raise NoData("no data: the frame of prints has no rows")
-    builder = _sim.BarBuilder(**spec.of(instrument), sessions=sessions_of(instrument, int(ts[0]), int(ts[-1])))
+    builder = _sim.BarBuilder(**spec.of(instrument), sessions=sessions_of(instrument, int(ts[0]), int(ts[-1]))[0])
     pieces = [builder.push_points(*columns)]
     if _keeps_last(spec, unfinished):
         pieces.append(builder.unfinished())
@@ -169,7 +163,7 @@ def bars_of_bars(
     spec = BarSpec.parse(spec)
     columns = {name: frame[name].cast(pl.Int64 if name in _WHOLE else pl.Float64) for name in COLUMNS}
     span = (0, 0) if frame.is_empty() else (int(columns["ts_open"][0]), int(columns["ts_event"][-1]))
-    builder = _sim.BarBuilder(**spec.of(instrument), sessions=sessions_of(instrument, *span))
+    builder = _sim.BarBuilder(**spec.of(instrument), sessions=sessions_of(instrument, *span)[0])
     columns["vwap"] = columns["vwap"].fill_null(float("nan"))
     pieces = [builder.push_bars(**{name: column.to_numpy() for name, column in columns.items()})]
     if _keeps_last(spec, unfinished):
@@ -247,17 +241,19 @@ def _points(chunk: Chunk, on: str, start_ns: int | None) -> tuple[Array, Array, 
     return ts[keep], price, np.zeros(len(price)), np.full(len(price), _NOBODY, dtype=np.uint8)
 
 
-def sessions_of(instrument: Instrument, start_ns: int, end_ns: int | None) -> list[tuple[int, int]]:
-    """Open and close of the sessions that bars must not span, in order; none where the market never closes.
+def sessions_of(instrument: Instrument, start_ns: int, end_ns: int | None) -> tuple[list[tuple[int, int]], int | None]:
+    """Open and close of the sessions that bars must not span, in order, and up to when they were looked up.
+
+    What happens later is in no session of these: see `beyond_calendar`. Where the market never closes there are none, and no end.
 
     Raises:
         InvalidParameter: where the calendar does not reach to these days.
     """
     if instrument.calendar == ALWAYS_OPEN:
-        return []
+        return [], None
     ends = _year_ends(start_ns) if end_ns is None else [end_ns]
-    tried = (sessions(instrument.calendar, start_ns, each) for each in ends)
-    found = next((one for one in tried if one is not None), None)
+    tried = ((sessions(instrument.calendar, start_ns, each), each) for each in ends)
+    found, until_ns = next(((one, each) for one, each in tried if one is not None), (None, None))
     if found is None:
         until = "" if end_ns is None else f" to {iso(end_ns)}"
         raise InvalidParameter(
@@ -265,7 +261,23 @@ def sessions_of(instrument: Instrument, start_ns: int, end_ns: int | None) -> li
             "ask for another period, or use an instrument of '24/7'"
         )
     # No session at all would be a market that never closes; one that is over leaves out what came while it was closed.
-    return list(zip(found.opens_ns.tolist(), found.closes_ns.tolist(), strict=True)) or [(start_ns - 2, start_ns - 1)]
+    return list(zip(found.opens_ns.tolist(), found.closes_ns.tolist(), strict=True)) or [(start_ns - 2, start_ns - 1)], until_ns
+
+
+def first_beyond(ts: Array, until_ns: int | None) -> int | None:
+    """The first of some times, which ascend, that lies behind the end of `sessions_of`; None where none does."""
+    if until_ns is None or not len(ts) or ts[-1] <= until_ns:
+        return None
+    return int(np.searchsorted(ts, until_ns, side="right"))
+
+
+def beyond_calendar(instrument: Instrument, until_ns: int | None, ts_ns: int) -> InvalidParameter:
+    """What is raised for a record of a time of which no session was looked up: left out, nobody would know."""
+    assert until_ns is not None
+    return InvalidParameter(
+        f"bars of {instrument.symbol} need the sessions of {instrument.calendar}, which were looked up to {iso(until_ns)}, and "
+        f"there are records of {iso(ts_ns)}; pass start= and end=, or use an instrument of '24/7' where the calendar ends"
+    )
 
 
 def _year_ends(start_ns: int) -> list[int]:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from cift.data.actions import actions_frame, decode_actions, encode_actions, read_actions, replaced
@@ -28,7 +29,7 @@ from cift.data.levels import (
     stored_levels,
     wanted_intervals,
 )
-from cift.data.manifest import Layout, Manifest, dataset_name, seal, unseal
+from cift.data.manifest import Layout, Manifest, Partition, dataset_name, seal, unseal
 from cift.data.reading import ALWAYS, Interval, PartitionReader, interval_of, selected_rows
 from cift.data.report import ImportReport, Tally
 from cift.data.rows import raw_batches
@@ -41,6 +42,7 @@ from cift.data.upkeep import (
     consolidated,
     damaged_files,
     delete_rows,
+    seen_in,
     unnamed_files,
     with_first,
 )
@@ -142,7 +144,7 @@ class Catalog:
 
         Raises:
             DataError: rows that cannot be used; the message names row and value. The catalog is as it was.
-            CatalogError: the symbol is stored with another instrument.
+            CatalogError: the symbol is stored with another instrument, or another wrote bars of its first or last day meanwhile.
             NoData: there are no rows.
         """
         return self._write(schema, symbol, data, instrument, policies, source, spec, append=False)
@@ -207,7 +209,10 @@ class Catalog:
             writer.add(kind, symbol, chain(stored, rows if among is None else among.bars(rows)), spec_text)
             if first is None:
                 raise NoData(f"no rows of {schema} were given for {symbol}; nothing was written")
-            written = self.commit(writer, [instrument], held if append else None)
+            seen = {} if among is None else among.seen
+            if append:
+                seen = {**{staged.manifest.partition: None for staged in writer.staged}, **seen_in(held)}
+            written = self.commit(writer, [instrument], seen)
         rows_written = sum(manifest.rows for manifest in written) - sum(reader.manifest.rows for reader in held)
         if among is not None:
             rows_written -= among.kept
@@ -238,24 +243,23 @@ class Catalog:
         self,
         writer: PartitionWriter,
         instruments: Sequence[Instrument],
-        unchanged: Sequence[PartitionReader] | None = None,
+        seen: Mapping[Partition, Manifest | None] = MappingProxyType({}),
         *,
         replace_rules: bool = False,
     ) -> list[Manifest]:
         """Makes what a writer staged visible, together with its instruments.
 
         Args:
-            unchanged: partitions that the staged ones were made from; of other days, nothing may be stored. None: what is stored of
-                the staged days is replaced, whatever it is.
+            seen: partitions that the staged ones were made from, as they were then (None: not there). What is stored of other staged
+                days is replaced, whatever it is.
             replace_rules: whether rules for orders, calendar and expiry that the catalog knows are forgotten where an instrument
                 states none.
         Raises:
-            CatalogError: a symbol is stored with another instrument, or another wrote one of `unchanged` or of the other days.
+            CatalogError: a symbol is stored with another instrument, or another wrote one of `seen` meanwhile.
         """
 
         def records() -> list[tuple[Path, bytes]]:
-            if unchanged is not None:
-                check_unchanged(self._layout, unchanged, [staged.manifest for staged in writer.staged])
+            check_unchanged(self._layout, seen)
             known = self.instruments()
             for instrument in instruments:
                 self._check_unchanged(instrument, known)
@@ -304,14 +308,16 @@ class Catalog:
     def delete(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
         """Removes the rows of a symbol between two times (`end` excluded; a lone date is that day; none: all).
 
-        A day that the period cuts is written anew with the rows that are left, `sequence` counted from 0; its hash is then another.
+        Bars go by the time when they began, as `bars` shows them. A day that the period cuts is written anew with the rows that are
+        left, `sequence` counted from 0; its hash is then another.
         Each day goes in one step. What is left of a day of `mbo` whose beginning was removed is a book without a start.
 
         Returns:
             The number of partitions that were removed or cut.
         Raises:
             UnknownSymbol: where the catalog holds no rows of it.
-            CorruptData: a day that the period cuts is not what was written. Days are removed whole without being read.
+            CorruptData: a day that the period cuts is not what was written. Days are removed whole without being read. The first bar
+                of a day may have begun on the day before: a damaged day of bars goes with the bars in front of it.
             CatalogError: another wrote to a day that the period cuts meanwhile; it is as the other left it.
         """
         self._held(symbol)

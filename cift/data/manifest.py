@@ -20,6 +20,9 @@ FORMAT_VERSION = 1
 PRIVATE_FOLDER = "_cift"
 """Folder of the catalog's own records: data folders hold Parquet alone, so that any reader may be pointed at them."""
 
+Partition = tuple[str, str, str]
+"""Which one: its dataset (see `dataset_name`), symbol and date."""
+
 OWN_FILE = re.compile(r"part-[0-9a-f]{16}\.parquet")
 """Names that the catalog gives to its files; one of these that no manifest names was left by a killed writer."""
 
@@ -58,6 +61,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def dataset(self) -> str:
         """Where in the catalog it belongs: see `dataset_name`."""
         return dataset_name(self.schema, self.spec)
+
+    @property
+    def partition(self) -> Partition:
+        """Which partition it describes."""
+        return self.dataset, self.symbol, self.date
 
     @property
     def first_ns(self) -> int:

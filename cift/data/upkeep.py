@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cift.data.columns import RawColumns
-from cift.data.manifest import OWN_FILE, Layout, Manifest
+from cift.data.manifest import OWN_FILE, Layout, Manifest, Partition
 from cift.data.reading import ALWAYS, Interval, PartitionReader
 from cift.data.storage import Disk, locked
+from cift.data.stored_bars import bars_touched
 from cift.data.times import DAY_NS, time_ns
 from cift.data.writing import ROWS_PER_GROUP, PartitionWriter
 from cift.domain.schemas import SCHEMAS
@@ -56,33 +57,45 @@ class Consolidated:
 
 def delete_rows(catalog: Catalog, layout: Layout, disk: Disk, symbol: str, period: Interval) -> int:
     """Removes the rows of a symbol in a period, see `Catalog.delete`; how many partitions were removed or cut."""
-    first, stop = period
     whole: list[tuple[str, str]] = []
     cut: list[PartitionReader] = []
     emptied: list[PartitionReader] = []
     with catalog.writer() as writer:
         for dataset in catalog.datasets(symbol):
-            for date in layout.dates(dataset, symbol):
-                day_ns, _ = time_ns(date, "date")
-                if day_ns + DAY_NS <= first or day_ns >= stop:
-                    continue
-                if first <= day_ns and day_ns + DAY_NS <= stop:
+            touched = bars_touched if dataset.startswith("bars/") else _rows_touched
+            for date, reader, left in touched(catalog, dataset, symbol, period):
+                if reader is None:
                     whole.append((dataset, date))
                     continue
-                reader = catalog.reader(dataset, symbol, date)
-                gone = rewrite(writer, reader, ((ALWAYS[0], first), (stop, ALWAYS[1])))
+                gone = rewrite(writer, reader, left)
                 if gone == reader.manifest.rows:
                     emptied.append(reader)
                 elif gone:
                     cut.append(reader)
         if cut:
-            catalog.commit(writer, [], [*cut, *emptied])
+            catalog.commit(writer, [], seen_in([*cut, *emptied]))
     with locked(layout.lock):
         # Nothing was left of these when they were read; rows that came since are not in the period.
-        check_unchanged(layout, emptied)
+        check_unchanged(layout, seen_in(emptied))
         whole += [(reader.manifest.dataset, reader.manifest.date) for reader in emptied]
         removed = [_remove(layout, disk, dataset, symbol, date) for dataset, date in whole]
     return sum(removed) + len(cut)
+
+
+def _rows_touched(
+    catalog: Catalog, dataset: str, symbol: str, period: Interval
+) -> Iterator[tuple[str, PartitionReader | None, Iterable[RawColumns]]]:
+    """The days of records that a period touches: date, reader (None: the whole day goes, unread) and the rows that are to be left."""
+    first, stop = period
+    for date in catalog.days(dataset, symbol):
+        day_ns, _ = time_ns(date, "date")
+        if day_ns + DAY_NS <= first or day_ns >= stop:
+            continue
+        if first <= day_ns and day_ns + DAY_NS <= stop:
+            yield date, None, ()
+            continue
+        reader = catalog.reader(dataset, symbol, date)
+        yield date, reader, reader.groups(((ALWAYS[0], first), (stop, ALWAYS[1])), every_column=True)
 
 
 def _remove(layout: Layout, disk: Disk, dataset: str, symbol: str, date: str) -> bool:
@@ -108,7 +121,7 @@ def consolidated(catalog: Catalog, layout: Layout, readers: Sequence[PartitionRe
     for reader in scattered:
         with catalog.writer() as writer:
             rewrite(writer, reader)
-            written += catalog.commit(writer, [], [reader])
+            written += catalog.commit(writer, [], seen_in([reader]))
     removed = catalog.sweep()
     return Consolidated(
         partitions=len(scattered),
@@ -167,8 +180,8 @@ def unnamed_files(layout: Layout) -> tuple[list[Path], list[Path]]:
     return own, foreign
 
 
-def rewrite(writer: PartitionWriter, reader: PartitionReader, intervals: tuple[Interval, ...] = (ALWAYS,)) -> int:
-    """Stages a partition anew with the rows of some intervals, `sequence` counted from 0; how many rows are gone.
+def rewrite(writer: PartitionWriter, reader: PartitionReader, rows: Iterable[RawColumns] | None = None) -> int:
+    """Stages a partition anew with those of its rows that are to be left (None: all), `sequence` counted from 0; how many are gone.
 
     Where none is gone though some were to go, or none is left, nothing is staged.
 
@@ -177,10 +190,11 @@ def rewrite(writer: PartitionWriter, reader: PartitionReader, intervals: tuple[I
     """
     manifest = reader.manifest
     before = len(writer.staged)
-    writer.add(manifest.schema, manifest.symbol, reader.groups(intervals, every_column=True), manifest.spec)
+    kept = reader.groups((ALWAYS,), every_column=True) if rows is None else rows
+    writer.add(manifest.schema, manifest.symbol, kept, manifest.spec)
     staged = writer.staged[before:]
     left = sum(each.manifest.rows for each in staged)
-    if intervals == (ALWAYS,):
+    if rows is None:
         if [each.manifest.content_hash for each in staged] != [manifest.content_hash]:
             raise CorruptData(
                 f"{reader.path}: its values are not those that were written; restore the file, or import the day again"
@@ -190,19 +204,20 @@ def rewrite(writer: PartitionWriter, reader: PartitionReader, intervals: tuple[I
     return manifest.rows - left
 
 
-def check_unchanged(layout: Layout, readers: Sequence[PartitionReader], made: Sequence[Manifest] = ()) -> None:
-    """Sees, under the catalog's lock, that partitions are still those that were read.
+def check_unchanged(layout: Layout, seen: Mapping[Partition, Manifest | None]) -> None:
+    """Sees, under the catalog's lock, that partitions are still what they were when they were looked at; None: not there.
 
-    Args:
-        made: what was made of them; of a day that was not read, nothing may be stored.
     Raises:
         CatalogError: where another writer was faster.
     """
-    was: dict[tuple[str, str, str], Manifest | None] = {(one.dataset, one.symbol, one.date): None for one in made}
-    was |= {(one.dataset, one.symbol, one.date): one for one in (reader.manifest for reader in readers)}
-    for (dataset, symbol, date), manifest in was.items():
+    for (dataset, symbol, date), manifest in seen.items():
         if layout.read(dataset, symbol, date) != manifest:
             raise CatalogError(f"{dataset} of {symbol} on {date} was written by another while it was read; call again")
+
+
+def seen_in(readers: Iterable[PartitionReader]) -> dict[Partition, Manifest | None]:
+    """What readers read, for `check_unchanged`."""
+    return {reader.manifest.partition: reader.manifest for reader in readers}
 
 
 def with_first(batches: Iterator[RawColumns]) -> tuple[RawColumns | None, Iterator[RawColumns]]:

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from cift import _sim
-from cift.data.bars import grid_of, price_of, sessions_of
+from cift.data.bars import beyond_calendar, first_beyond, grid_of, price_of, sessions_of
 from cift.data.view import Ticks
 from cift.domain.bar import Bar, Bars
 from cift.domain.bar_spec import BarSpec
 from cift.domain.calendar import ALWAYS_OPEN
+from cift.domain.chunk import Chunk
+from cift.domain.instrument import Instrument
 
 
 def bars_in(view: Ticks, spec: str | BarSpec, on: str | None, symbol: str) -> BarStream:
@@ -34,6 +36,8 @@ class BarStream(Bars):
     def __init__(self, symbol: str, spec: BarSpec, on: str) -> None:
         super().__init__(symbol, spec, on)
         self._coming: deque[Bar] = deque()
+        self.end: CalendarEnd | None = None
+        """Where its sessions end, once `builder` was called; None: the market never closes."""
 
     @property
     def clock(self) -> str:
@@ -55,7 +59,8 @@ class BarStream(Bars):
                 # Whichever feed begins first: prints may be there before quotes are.
                 firsts = (chunk.columns["ts_event"] for feed in feeds for chunk in islice(feed.chunks(1), 1))
                 first_ns = min(int(ts_event[0]) for ts_event in firsts)
-            sessions = sessions_of(instrument, first_ns, view.end_ns)
+            sessions, until_ns = sessions_of(instrument, first_ns, view.end_ns)
+            self.end = CalendarEnd(instrument, until_ns)
         return _sim.BarBuilder(**self.spec.of(grid_of(instrument, self.on)), sessions=sessions)
 
     def expect(self, made: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -75,3 +80,47 @@ class BarStream(Bars):
                 on_bar(bar)
 
         return deliver
+
+
+class CalendarEnd:
+    """Ends a run at the first row behind the sessions that were looked up for its bars, which would leave that row out.
+
+    Args:
+        instrument: whose calendar it is.
+        until_ns: up to when its sessions were looked up.
+    """
+
+    def __init__(self, instrument: Instrument, until_ns: int | None) -> None:
+        self._instrument, self._until_ns = instrument, until_ns
+        self._late: dict[int, tuple[int, int]] = {}
+        """Source -> number and time of its first row behind the end."""
+        self._met_ns: int | None = None
+
+    def look_at(self, source: int, first_row: int, chunk: Chunk) -> None:
+        """Looks at rows of one of the instrument's sources, numbered from `first_row`."""
+        ts = chunk.columns["ts_event"]
+        late = first_beyond(ts, self._until_ns)
+        if late is not None:
+            self._late.setdefault(source, (first_row + late, int(ts[late])))
+
+    def met(self, clock: Mapping[str, np.ndarray[Any, Any]]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
+        """Source and number of the first such row among those that move the bars next; None where there is none, or was one.
+
+        Args:
+            clock: `source` and `row` of what will reach the strategy.
+        """
+        for source, (row, ts_ns) in self._late.items():
+            at = np.flatnonzero((clock["source"] == source) & (clock["row"] >= row))[:1]
+            if len(at) and self._met_ns is None:
+                self._met_ns = ts_ns
+                return clock["source"][at], clock["row"][at]
+        return None
+
+    def refuse(self) -> None:
+        """What is called when that row has reached the strategy.
+
+        Raises:
+            InvalidParameter: as for bars of columns.
+        """
+        assert self._met_ns is not None
+        raise beyond_calendar(self._instrument, self._until_ns, self._met_ns)

@@ -9,11 +9,13 @@ import numpy as np
 
 from cift import _sim
 from cift.data.view import Ticks
+from cift.domain.chunk import Chunk
 from cift.domain.instrument import Instrument
 from cift.indicators.conditions import Condition, LineMath
 from cift.indicators.kernel import Indicator
 from cift.indicators.sources import step_of
 from cift.sim.bars import BarStream
+from cift.sim.run import feeds_in_order
 
 Clock = tuple[int, str]
 """An instrument's number, and what moves: "quote" or "trade"."""
@@ -79,6 +81,11 @@ class LookAhead:
         for stream in self._streams:
             needed.setdefault((symbols.index(stream.symbol), stream.clock), {})
             run.add_bars(symbols.index(stream.symbol), stream.on, stream.builder(view), view.start_ns)
+        # What each stream's calendar knows of, the sources that may reach beyond, and how many rows each has brought.
+        self._ends = [(stream, stream.end) for stream in self._streams if stream.end is not None]
+        self._symbol_of = [feed.symbol for feed in feeds_in_order(view)]
+        self._pushed = [0] * len(self._symbol_of)
+        self._symbols = symbols
         self._seen = list(needed)
         run.look_at(
             [(instrument, clock == "trade", list(columns)) for (instrument, clock), columns in needed.items()],
@@ -100,8 +107,22 @@ class LookAhead:
         """The clock of each line, in order."""
         return self._clocks
 
-    def advance(self) -> None:
-        """Computes what is settled by the rows pushed so far, and hands values and edges to the simulator."""
+    @property
+    def refusals(self) -> list[Callable[[], None]]:
+        """What is to be called behind all bars and conditions, where `advance` says so."""
+        return [end.refuse for _, end in self._ends]
+
+    def advance(self, source: int, chunk: Chunk | None) -> None:
+        """Computes what is settled by the rows pushed so far, and hands values and edges to the simulator.
+
+        Args:
+            source: which one had the last turn. chunk: what it brought; None: nothing, it has ended.
+        """
+        if chunk is not None:
+            for stream, end in self._ends:
+                if stream.symbol == self._symbol_of[source]:
+                    end.look_at(source, self._pushed[source], chunk)
+            self._pushed[source] += chunk.rows
         clocks: dict[Clock, Mapping[str, Any]] = dict(zip(self._seen, self._run.look_ahead(), strict=True))
         if not any(len(column) for clock in clocks.values() for column in clock.values()):
             return
@@ -120,6 +141,10 @@ class LookAhead:
             edges.append((number, bars["source"], bars["row"]))
         for number, condition in enumerate(self._conditions):
             edges += [(len(made) + number, *at) for at in self._edges(number, condition, clocks, values)]
+        for number, (stream, end) in enumerate(self._ends):
+            met = end.met(clocks[self._symbols.index(stream.symbol), stream.clock])
+            if met is not None:
+                edges.append((len(made) + len(self._conditions) + number, *met))
         self._register(edges)
         for line in self._lines:
             if len(values[line]):

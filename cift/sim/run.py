@@ -165,10 +165,13 @@ def feeds_in_order(view: Any) -> list[Any]:
 
 
 def drive(
-    run: Any, spec: RunSpec, look_ahead: Callable[[], None] | None = None, put_aside: Callable[[], None] | None = None
+    run: Any,
+    spec: RunSpec,
+    look_ahead: Callable[[int, Chunk | None], None] | None = None,
+    put_aside: Callable[[], None] | None = None,
 ) -> int:
     """Feeds a started run until it is over, and returns the rows pushed. `look_ahead` and `put_aside` are called after each
-    chunk.
+    chunk, the former with its source (and None where that has ended).
     """
     chunks: list[Iterator[Chunk]] = [feed.chunks(spec.chunk_rows) for feed in feeds_in_order(spec.ticks)]
     pushed = 0
@@ -181,7 +184,7 @@ def drive(
                 push(run, source, chunk)
                 pushed += chunk.rows
             if look_ahead is not None:
-                look_ahead()
+                look_ahead(source, chunk)
             if put_aside is not None:
                 put_aside()
             if spec.progress is not None:

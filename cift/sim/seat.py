@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cift.domain.instrument import Instrument
 from cift.errors import CiftError, UnknownName
 from cift.sim.run import RunSpec
+
+if TYPE_CHECKING:
+    from cift.domain.chunk import Chunk
 
 _WARNED: set[str] = set()
 
@@ -17,7 +20,9 @@ _WARNED: set[str] = set()
 class Seated:
     """A strategy in its run."""
 
-    def __init__(self, strategy: Any, bench: Any, look_ahead: Callable[[], None] | None, reads: dict[str, str]) -> None:
+    def __init__(
+        self, strategy: Any, bench: Any, look_ahead: Callable[[int, Chunk | None], None] | None, reads: dict[str, str]
+    ) -> None:
         self._strategy = strategy
         self._bench = bench
         self._before = dict(vars(strategy))
@@ -79,6 +84,7 @@ def seat(run: Any, spec: RunSpec, instruments: Mapping[str, Instrument]) -> Seat
     strategy.setup()
     bench.in_setup = False
     look_ahead = None
+    refusals: list[Callable[[], None]] = []
     lines: list[tuple[Any, int, bool]] = []
     handlers = strategy.handlers()
     on_bar = handlers.get("on_bar")
@@ -91,9 +97,9 @@ def seat(run: Any, spec: RunSpec, instruments: Mapping[str, Instrument]) -> Seat
 
         ahead = LookAhead(run, bench.lines, bench.conditions, bench.bars, instruments, spec.ticks)
         lines = [(line, at, clock == "trade") for line, (at, clock) in zip(bench.lines, ahead.clocks, strict=True)]
-        look_ahead = ahead.advance
+        look_ahead, refusals = ahead.advance, ahead.refusals
     else:
         run.look_at([])
-    calls = [stream.hand_over(on_bar) for stream in bench.bars] + [call for _, call in bench.conditions]
+    calls = [stream.hand_over(on_bar) for stream in bench.bars] + [call for _, call in bench.conditions] + refusals
     run.set_strategy(handlers, calls, lines, handles)
     return Seated(strategy, bench, look_ahead, reads)

@@ -301,3 +301,80 @@ def test_more_bricks_than_any_market_has_end_the_run():
     )
     with pytest.raises(CiftError, match="bricks at once; choose larger bricks"):
         cift.Backtest(view, declares("renko-0.001"), cash=1_000).run()
+
+
+def at(*times: str) -> list[int]:
+    return [np.datetime64(time, "ns").astype(np.int64).item() for time in times]
+
+
+@pytest.mark.parametrize(("calendar", "late"), [("XSHG", "2027-01-04"), ("XSHG", "2027-03-01"), ("XNYS", "2038-01-05")])
+@pytest.mark.parametrize("chunk_rows", [1, 2, 3, None])
+def test_a_run_ends_at_the_first_row_behind_its_calendar(calendar, late, chunk_rows):
+    times = at("2026-01-05T06:00", "2026-01-05T06:01", "2026-12-31T06:00", "2026-12-31T06:05", f"{late}T06:00", f"{late}T06:09")
+    abc = Instrument("X.SIM", "0.01", 1, calendar=calendar)
+    frame = pl.DataFrame({"ts_event": times, "price": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "size": 1.0})
+    view = cift.trades(frame, instrument=abc)
+    told: list[float] = []
+    bars: list[Bar] = []
+
+    class Watch(cift.Strategy):
+        def setup(self) -> None:
+            self.minute = self.bars("1m")
+
+        def on_trade(self, trade: Any) -> None:
+            told.append(trade.price)
+
+        def on_bar(self, bar: Bar) -> None:
+            bars.append(bar)
+
+    text = rf"bars of X\.SIM need the sessions of {calendar}, .* there are records of {late}T06:00:00.*pass start= and end="
+    with pytest.raises(InvalidParameter, match=text):
+        cift.Backtest(view, Watch, cash=1_000, chunk_rows=chunk_rows).run()
+    with pytest.raises(InvalidParameter, match=text):
+        view.bars("1m")
+    assert told == [1.0, 2.0, 3.0, 4.0, 5.0], "all up to that row was seen"
+    known = cift.trades(frame[:4], instrument=abc).bars("1m")
+    assert_frame_equal(frame_of(bars), known, check_exact=True)
+
+
+@pytest.mark.parametrize("on", ["price", "mid"])
+def test_only_the_rows_that_bars_are_made_of_must_have_sessions(on):
+    early, late = at("2026-01-05T06:00", "2026-01-05T06:02"), at("2027-03-01T06:00", "2027-03-01T06:02")
+    abc = Instrument("X.SIM", "0.01", 1, calendar="XSHG")
+    prints = pl.DataFrame({"ts_event": early if on == "mid" else early + late, "price": 100.0, "size": 1.0})
+    quotes = {"ts_event": early if on == "price" else early + late, "bid_price": 100.0, "ask_price": 100.02}
+    view = cift.quotes(pl.DataFrame({**quotes, "bid_size": 1.0, "ask_size": 1.0}), trades=prints, instrument=abc)
+    other = "price" if on == "mid" else "mid"
+    with pytest.raises(InvalidParameter, match="the sessions of XSHG"):
+        run(view, ("1m", on))
+    with pytest.raises(InvalidParameter, match="the sessions of XSHG"):
+        run(view, ("1m", other), ("5m", on))
+    (got,), _ = run(view, ("1m", other))
+    assert_frame_equal(frame_of(got), view.bars("1m", on=other, unfinished=False), check_exact=True)
+
+
+def test_a_period_that_the_calendar_does_not_know_is_refused_before_the_run(tmp_path):
+    abc = Instrument("X.SIM", "0.01", 1, calendar="XSHG")
+    catalog = Catalog(tmp_path)
+    columns = in_order(make("trades", 100, gap_ns=10**9))
+    catalog.write("trades", "X.SIM", columns, abc)
+    with pytest.raises(InvalidParameter, match=r"the calendar XSHG does not know the sessions from 2026-01-05.* to 2031-01-01"):
+        run(catalog.ticks("X.SIM", "2026-01-05", "2031-01-01"), ("1m", None))
+
+
+def test_a_view_with_a_deeper_feed_ends_there_too(tmp_path):
+    abc = Instrument("X.SIM", "0.01", 1, calendar="XSHG")
+    columns = in_order(make("mbo", 400, gap_ns=10**9))
+    columns["action"] = np.where(np.arange(400) % 4 == 3, 84, 65).astype(np.uint8)
+    columns["price"] = np.full(400, 100.0)
+    columns["side"] = np.where(columns["action"] == 84, 78, 66).astype(np.uint8)
+    columns["order_id"] = np.arange(400).astype(np.uint64) + 1
+    columns["ts_event"][250:] += 500 * 86_400 * 10**9
+    catalog = Catalog(tmp_path)
+    catalog.write("mbo", "X.SIM", columns, abc)
+    view = catalog.ticks("X.SIM", level="L3")
+    for chunk_rows in (7, None):
+        with pytest.raises(InvalidParameter, match=r"the sessions of XSHG, .* there are records of 2027-0"):
+            run(view, ("1m", "price"), chunk_rows=chunk_rows)
+    with pytest.raises(InvalidParameter, match=r"the sessions of XSHG, .* there are records of 2027-0"):
+        view.bars("1m", on="price")

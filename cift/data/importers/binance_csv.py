@@ -335,7 +335,7 @@ class _Job:
             writer.add("bars", self.symbol, among.bars(screened()), spec)
             if not writer.staged:
                 raise NoData(f"no row of {self.name} passed; nothing was written")
-            written = self.catalog.commit(writer, [instrument])
+            written = self.catalog.commit(writer, [instrument], among.seen)
         self.notes.append(f"klines of {spec}")
         self.tally.counts["kept_beside"] = among.kept
         rows_written, elapsed = sum(manifest.rows for manifest in written) - among.kept, time.perf_counter() - self.started

@@ -406,7 +406,7 @@ def run(
         writer.add(source.schema, symbol, screened() if among is None else among.bars(screened()), spec)
         if not writer.staged:
             raise NoData(f"{source.name} holds no rows to import; nothing was written")
-        written = catalog.commit(writer, [instrument])
+        written = catalog.commit(writer, [instrument], {} if among is None else among.seen)
     tally.counts["left_out"] = source.rows_read - kept
     tally.counts["kept_beside"] = 0 if among is None else among.kept
     rows_written = sum(manifest.rows for manifest in written) - tally.counts["kept_beside"]

@@ -42,6 +42,7 @@ from cift.data.importers.databento.levels import LevelReader
 from cift.data.importers.databento.records import Reader, SampledReader
 from cift.data.importers.databento.symbols import Held, pick, survey
 from cift.data.importers.definitions import import_definitions
+from cift.data.manifest import Manifest, Partition
 from cift.data.report import ImportReport, Tally
 from cift.data.screen import Screen
 from cift.data.stored_bars import Among
@@ -111,19 +112,20 @@ def import_databento(
     tally = Tally(source.name)
     with catalog.writer() as writer:
         instruments = []
+        seen: dict[Partition, Manifest | None] = {}
         for one in wanted:
             instrument = steps.instrument(one, notes)
             instruments.append(instrument)
             for schema in source.kind.schemas:
                 screen = screen_of(schema, instrument, source.name, tally, policies)
                 if schema == "bars":
-                    _write_bars(catalog, writer, source, one, instrument, screen)
+                    seen |= _write_bars(catalog, writer, source, one, instrument, screen)
                 else:
                     batches = _reader(source, one, schema, tally).batches()
                     writer.add(schema, instrument.symbol, _screened(screen, batches))
         if not writer.staged:
             raise NoData(f"no record of {source.name} passed; nothing was written")
-        written = catalog.commit(writer, instruments)
+        written = catalog.commit(writer, instruments, seen)
     for schema in source.kind.schemas:
         tally.counts[schema] = sum(manifest.rows for manifest in written if manifest.schema == schema)
     tally.counts["bars"] -= tally.counts["kept_beside"]
@@ -158,12 +160,14 @@ def _screened(screen: Screen, batches: Iterator[tuple[Array, RawColumns]]) -> It
 
 def _write_bars(
     catalog: Catalog, writer: PartitionWriter, source: Source, held: Held, instrument: Instrument, screen: Screen
-) -> None:
+) -> dict[Partition, Manifest | None]:
+    """Stages the bars of one symbol among those that are stored; what was stored when they were looked at."""
     assert source.kind is not None
     assert source.kind.spec is not None
     among = Among(catalog, instrument.symbol, source.kind.spec)
     writer.add("bars", instrument.symbol, among.bars(_screened(screen, bar_batches(source, held))), source.kind.spec)
     screen.tally.counts["kept_beside"] += among.kept
+    return among.seen
 
 
 def _notes(source: Source, tally: Tally) -> list[str]:

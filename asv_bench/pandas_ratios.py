@@ -117,23 +117,15 @@ def of_cift(data: dict[str, np.ndarray[Any, Any]]) -> dict[str, Work]:
     """The works as this package does them: bars by the core, the join that looks at the order, exact moving averages."""
     import polars as pl
 
-    from cift import _sim
     from cift import features as ft
     from cift.indicators import SMA
 
     prints, quotes = (frame.rename({"ts": "ts_event"}) for frame in polars_frames(data))
     closes = pl.DataFrame({"close": data["close"]})
-    nobody = np.full(PRINTS, ord("N"), dtype=np.uint8)
 
     def group() -> list[float]:
-        steps: dict[str, Any] = {"scale": (0, 0), "tick": (1, 100), "lot": (1, 1), "sessions": []}
-        builder = _sim.BarBuilder(rule="time", weight="count", threshold=MINUTE_NS, **steps)
-        pieces = [
-            builder.push_points(data["prints_ts"], data["prints_price"], data["prints_size"], nobody),
-            builder.unfinished(),
-        ]
-        bars = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-        return [len(bars["open"]), *(float(bars[name].sum()) for name in ("high", "close", "volume"))]
+        bars = ft.ohlcv(prints, "1m", tick="0.01", lot=1)
+        return [bars.height, *(bars[name].sum() for name in ("high", "close", "volume"))]
 
     def join() -> list[float]:
         joined = ft.join_asof(prints, quotes)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .measuring import seconds, unit
 
 PRINTS = 10_000_000
-MINUTE_NS = 60 * 10**9
 
 
 class Bars:
@@ -24,29 +21,26 @@ class Bars:
         ts = 1_700_000_000 * 10**9 + np.cumsum(draw.integers(0, 17_000_000, PRINTS))
         price = (10_000 + np.cumsum(draw.integers(-1, 2, PRINTS))) / 100
         size = draw.integers(1, 500, PRINTS).astype(np.float64)
-        self.columns: tuple[Any, ...] = (ts, price, size, np.full(PRINTS, ord("N"), dtype=np.uint8))
-        times = pl.Series("ts", ts).cast(pl.Datetime("ns")).set_sorted()
+        times = pl.Series("ts_event", ts).cast(pl.Datetime("ns", "UTC")).set_sorted()
         self.frame = pl.DataFrame([times, pl.Series("price", price), pl.Series("size", size)])
 
     def ours(self) -> None:
-        """The core's, in whole ticks and lots."""
-        from cift import _sim
+        """Of the frame, in whole ticks and lots."""
+        from cift import features as ft
 
-        steps: dict[str, Any] = {"scale": (0, 0), "tick": (1, 100), "lot": (1, 1), "sessions": []}
-        builder = _sim.BarBuilder(rule="time", weight="count", threshold=MINUTE_NS, **steps)
-        self.made = len(builder.push_points(*self.columns)["open"])
+        self.made = ft.ohlcv(self.frame, "1m", tick="0.01", lot=1).height
 
     def polars(self) -> None:
         """The same columns by polars, in floats, on all cores."""
         import polars as pl
 
         price, size = pl.col("price"), pl.col("size")
-        grouped = self.frame.group_by_dynamic("ts", every="1m")
+        grouped = self.frame.group_by_dynamic("ts_event", every="1m")
         bars = grouped.agg(
             price.first().alias("open"), price.max().alias("high"), price.min().alias("low"), price.last().alias("close"),
             size.sum().alias("volume"), pl.len().alias("count"), (price * size).sum().alias("value"),
         )  # fmt: skip
-        assert bars.height == self.made + 1  # the last minute is not over for ours
+        assert bars.height == self.made
 
     @unit("s")
     def track_minutes(self) -> float:

@@ -1,4 +1,4 @@
-"""Bars of a view's prints or quotes, and of smaller bars. The core makes them, in ticks and lots."""
+"""Bars of a view's prints or quotes, of a plain frame of prints, and of smaller bars. The core makes them, in ticks and lots."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from cift import _sim
 from cift.data.columns import Array, RawColumns
 from cift.domain.bar_spec import BarSpec
 from cift.domain.calendar import ALWAYS_OPEN, sessions
-from cift.domain.instrument import Instrument
+from cift.domain.instrument import Instrument, Number, to_decimal
 from cift.domain.moment import iso
-from cift.domain.schemas import ACTION_CODES, NO_TIME_NS, SIDE_CODES
+from cift.domain.schemas import ACTION_CODES, AGGRESSOR_CODES, NO_TIME_NS, SIDE_CODES
 from cift.errors import DataError, InvalidParameter, NoData
 
 if TYPE_CHECKING:
@@ -54,6 +54,90 @@ def bars_of(
     if _keeps_last(spec, unfinished):
         pieces.append(builder.unfinished())
     return _frame(pieces)
+
+
+def ohlcv(
+    prints: pl.DataFrame | pl.LazyFrame,
+    spec: str | BarSpec = "1m",
+    *,
+    tick: Number,
+    lot: Number,
+    calendar: str = ALWAYS_OPEN,
+    unfinished: bool | None = None,
+) -> pl.DataFrame:
+    """Bars of a plain frame of prints: those that `Ticks.bars` makes of the same prints as a data view.
+
+    Nothing is screened but what the sums need, so it takes a frame as fast as it can be counted; for data that nobody has looked
+    at yet there are `cift.trades` and the doctor.
+
+    Args:
+        prints: columns `ts_event` (datetimes, or nanoseconds since the epoch; naive ones are UTC), `price` and `size`, in order of
+            time, of one symbol; `aggressor` (buy, sell, none) where imbalances or runs should go by it. A lazy frame is collected.
+        spec: what ends a bar: "1m", "tick-500", "volume-10000" and the others of `Ticks.bars`.
+        tick, lot: the steps that prices and sizes are counted in.
+        calendar: whose sessions no bar spans; "24/7": none.
+        unfinished: whether the last bar is there though nothing ended it. Default: of time bars only.
+
+    Returns:
+        `ts_open, ts_event, open, high, low, close, volume, count, vwap`, a row per bar.
+
+    Raises:
+        DataError: a column is missing or has no such values. TimeOrder: time goes back. NoData: no rows.
+        InvalidParameter: a spec, step or calendar that is none.
+
+    Example:
+        >>> import polars as pl
+        >>> prints = pl.DataFrame({"ts_event": [0, 10**9, 61 * 10**9], "price": [5.0, 5.5, 5.25], "size": [2, 1, 3]})
+        >>> ohlcv(prints, "1m", tick="0.25", lot=1)["open", "high", "low", "close", "volume"].rows()
+        [(5.0, 5.5, 5.0, 5.5, 3.0), (5.25, 5.25, 5.25, 5.25, 3.0)]
+    """
+    spec, frame = BarSpec.parse(spec), prints.lazy().collect()
+    steps = to_decimal(tick, "tick"), to_decimal(lot, "lot")
+    instrument = Instrument("PRINTS", tick_size=steps[0], lot_size=steps[1], calendar=calendar)
+    columns = _printed(frame)
+    ts = columns[0]
+    if not len(ts):
+        raise NoData("no data: the frame of prints has no rows")
+    builder = _sim.BarBuilder(**spec.of(instrument), sessions=sessions_of(instrument, int(ts[0]), int(ts[-1]))[0])
+    pieces = [builder.push_points(*columns)]
+    if _keeps_last(spec, unfinished):
+        pieces.append(builder.unfinished())
+    return _frame(pieces)
+
+
+def _printed(frame: pl.DataFrame) -> tuple[Array, Array, Array, Array]:
+    """Times, prices, sizes and aggressors of a frame of prints.
+
+    Raises:
+        DataError: a column is missing or has no such values.
+    """
+    missing = [name for name in ("ts_event", "price", "size") if name not in frame.columns]
+    if missing:
+        raise DataError(f"column {missing[0]!r} is missing; prints have ts_event, price and size, given are {frame.columns}")
+    if "symbol" in frame.columns and frame["symbol"].n_unique() > 1:
+        raise DataError("the frame has several symbols; make bars of each: .filter(pl.col('symbol') == ...)")
+    times = frame["ts_event"]
+    if not times.dtype.is_integer() and times.dtype != pl.Datetime:
+        raise DataError(f"column 'ts_event' is {times.dtype}; times must be datetimes or whole nanoseconds since the epoch")
+    times = times.cast(pl.Int64) if times.dtype.is_integer() else times.dt.cast_time_unit("ns").to_physical()
+    if times.null_count():
+        raise DataError(f"column 'ts_event' is null at row {times.is_null().arg_max()}; every print has a time")
+    price, size = (_floats(frame, name) for name in ("price", "size"))
+    side = np.full(len(times), _NOBODY, dtype=np.uint8)
+    if "aggressor" in frame.columns:
+        words = frame["aggressor"].cast(pl.String).fill_null("none")
+        codes = words.replace_strict(AGGRESSOR_CODES, default=None, return_dtype=pl.UInt8)
+        if codes.null_count():
+            word = words.filter(codes.is_null())[0]
+            raise DataError(f"aggressor is {word!r} in some row; it must be one of {', '.join(AGGRESSOR_CODES)}")
+        side = codes.to_numpy()
+    return times.to_numpy(), price, size, side
+
+
+def _floats(frame: pl.DataFrame, name: str) -> Array:
+    if not frame.schema[name].is_numeric():
+        raise DataError(f"column {name!r} is {frame.schema[name]}; numbers were expected")
+    return frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
 def bars_of_bars(
@@ -176,7 +260,8 @@ def sessions_of(instrument: Instrument, start_ns: int, end_ns: int | None) -> tu
             f"the calendar {instrument.calendar} does not know the sessions from {iso(start_ns)}{until}; "
             "ask for another period, or use an instrument of '24/7'"
         )
-    return list(zip(found.opens_ns.tolist(), found.closes_ns.tolist(), strict=True)), until_ns
+    # No session at all would be a market that never closes; one that is over leaves out what came while it was closed.
+    return list(zip(found.opens_ns.tolist(), found.closes_ns.tolist(), strict=True)) or [(start_ns - 2, start_ns - 1)], until_ns
 
 
 def first_beyond(ts: Array, until_ns: int | None) -> int | None:

@@ -11,30 +11,30 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cift.data.columns import Array, RawColumns, cut, length
+from cift.data.parquet_footer import open_parquet
 from cift.domain.chunk import SchemaName
 from cift.domain.schemas import LAST, STORED_DTYPES
-from cift.errors import DataError
+from cift.errors import CorruptData, DataError
 
 ROWS_PER_BLOCK = 65_536
-BYTES_BUFFERED = 1 << 16
-"""Of each column of a file; without a bound, and with pyarrow's `pre_buffer`, all of the file's bytes come to be in memory."""
 
 
 class ParquetRows:
     """A Parquet file, to be read once.
 
     Raises:
-        DataError: where it cannot be read.
+        DataError: where it cannot be read. CorruptData: where its footer contradicts itself.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = path
         try:
-            self._file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=BYTES_BUFFERED)
+            self._file = open_parquet(Path(path))
             self.names = list(self._file.schema_arrow.names)
+        except CorruptData:
+            raise
         except Exception as error:  # whatever a decoder raises on damaged bytes, it is the file that is at fault
             raise self._unreadable(error) from None
         self.rows: int = self._file.metadata.num_rows

@@ -18,6 +18,7 @@ from cift.data.column_names import ours_to_theirs
 from cift.data.columns import Array, RawColumns, chunks, cut, length, raw_column, stored_columns, to_arrow
 from cift.data.frame_rows import ROWS_PER_BLOCK, ParquetRows, in_blocks
 from cift.data.hashing import ContentHash, selection_hash
+from cift.data.parquet_footer import check_footer
 from cift.data.report import Tally
 from cift.data.screen import Screen, outside_quote
 from cift.data.times import DAY_NS
@@ -34,7 +35,7 @@ from cift.domain.schemas import (
     WORD_CODES,
     arrow_schema,
 )
-from cift.errors import DataError, InvalidParameter, NoData, UnknownName
+from cift.errors import CorruptData, DataError, InvalidParameter, NoData, UnknownName
 
 DEFAULT_SYMBOL = "DATA"
 TIME_NAMES = ("ts_event", "ts", "timestamp", "datetime", "time")
@@ -185,8 +186,12 @@ def read_frame(frame: Any) -> pa.Table:
     if isinstance(frame, (str, Path)):
         try:
             read = pq.read_table(frame, partitioning=None, page_checksum_verification=True)
+            for file in [Path(frame)] if Path(frame).is_file() else Path(frame).rglob("*.parquet"):
+                check_footer(pq.ParquetFile(file), file)
             read.validate(full=True)  # text that is none, places beyond an end
             read.column_names  # noqa: B018
+        except CorruptData:
+            raise
         except Exception as error:  # whatever a decoder raises on damaged bytes, it is the file that is at fault
             raise DataError(f"{frame} cannot be read as Parquet: {error}") from None
         return read

@@ -206,9 +206,11 @@ def fronts_by_figures(
 ) -> list[int]:
     """The front contract of each day: the one with the most on the day `lag` days before, among those not before the last front.
 
-    Equal figures leave the front where it is, and so does one that is missing: nothing is known then of which is more. On the
-    first days it is the first contract that has not expired.
+    Equal figures leave the front where it is, and so does one that is missing: nothing is known then of which is more. A contract
+    whose figures have ended, while those of another go on, has none any more. On the first days it is the first contract that has
+    not expired.
     """
+    figures = {symbol: _ended(told) for symbol, told in figures.items()}
     fronts, at = [], 0
     for number, day in enumerate(days):
         at = _live(at, contracts, day)
@@ -219,6 +221,12 @@ def fronts_by_figures(
                     at = later
         fronts.append(at)
     return fronts
+
+
+def _ended(figures: Sequence[int | Decimal | None]) -> list[int | Decimal | None]:
+    """The figures of a contract with 0 behind its last one; of a contract without any, as they are."""
+    last = max((at for at, figure in enumerate(figures) if figure is not None), default=len(figures))
+    return [0 if at > last else figure for at, figure in enumerate(figures)]
 
 
 def _live(at: int, contracts: Sequence[Instrument], day: Day) -> int:

@@ -62,7 +62,7 @@ def time_zone(calendar: str) -> str:
 
     Raises:
         UnknownName: with the nearest calendar as a suggestion.
-        MissingExtra: where the library of calendars is not installed.
+        MissingExtra: where the library of calendars is not installed, or cannot compute this one.
     """
     name = calendar_name(calendar)
     if name == ALWAYS_OPEN:
@@ -72,10 +72,7 @@ def time_zone(calendar: str) -> str:
 
 @lru_cache
 def _zone_of(name: str) -> str:
-    with warnings.catch_warnings():
-        # As in `sessions`; a short calendar is made quickly, and any has the zone.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return str(_library()(name, start=date(2024, 1, 1), end=date(2024, 1, 31)).tz)
+    return str(_years(name, 2024, 2024).tz)  # any year has the zone
 
 
 def _library() -> Any:
@@ -112,23 +109,37 @@ def sessions(calendar: str, start_ns: int, end_ns: int) -> Sessions | None:
 
     Raises:
         UnknownName: with the nearest calendar as a suggestion.
-        MissingExtra: where the library of calendars is not installed.
+        MissingExtra: where the library of calendars is not installed, or cannot compute this one.
     """
-    get_calendar = _library()
-    name = calendar_name(calendar)
     first, last = _day(start_ns).year, _day(end_ns).year
     # Whole years, to count them. A session has the date of its exchange: one that opens on the evening of 31 December (UTC)
     # and is dated in January is missing from a period that ends on that evening.
-    try:
-        with warnings.catch_warnings():
-            # What pandas tells the library's authors is nothing that our users could act on.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            found = get_calendar(name, start=date(first, 1, 1), end=date(last, 12, 31))
-    except ValueError:
+    found = _years(calendar, first, last)
+    if found is None:
         return None
     closes, opens = found.closes_nanos, found.opens_nanos
     touched = (closes > start_ns) & (opens < end_ns)
     return Sessions(opens[touched], closes[touched], len(closes) / (last - first + 1))
+
+
+def _years(calendar: str, first: int, last: int) -> Any:
+    """The library's calendar of some whole years, or None where it does not reach.
+
+    Raises: as `sessions`.
+    """
+    get_calendar, name = _library(), calendar_name(calendar)
+    try:
+        with warnings.catch_warnings():
+            # What pandas tells the library's authors is nothing that our users could act on.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return get_calendar(name, start=date(first, 1, 1), end=date(last, 12, 31))
+    except ValueError:
+        return None
+    except NotImplementedError as error:  # exchange_calendars 4.13 with pandas 3.1, of four exchanges
+        raise MissingExtra(
+            f"the calendar {name} cannot be computed by the exchange_calendars and pandas that are installed ({error}); try other "
+            "versions of them, or give the instrument another calendar"
+        ) from None
 
 
 def _day(ts_ns: int) -> date:
@@ -157,19 +168,14 @@ def trading_days(calendar: str, start_ns: int, end_ns: int) -> TradingDays | Non
 
     Raises:
         UnknownName: with the nearest calendar as a suggestion.
-        MissingExtra: where the library of calendars is not installed.
+        MissingExtra: where the library of calendars is not installed, or cannot compute this one.
     """
     import numpy as np
 
-    get_calendar = _library()
-    name = calendar_name(calendar)
     # A date may differ by a day from that in UTC.
     first, last = (_day(ts_ns) + timedelta(days=step) for ts_ns, step in ((start_ns, -1), (end_ns, 1)))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            found = get_calendar(name, start=date(first.year, 1, 1), end=date(last.year, 12, 31))
-    except ValueError:
+    found = _years(calendar, first.year, last.year)
+    if found is None:
         return None
     days = np.asarray(found.sessions, dtype="datetime64[D]").astype(np.int64)
     return TradingDays(days, found.opens_nanos, found.closes_nanos, str(found.tz))

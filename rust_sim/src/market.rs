@@ -67,7 +67,9 @@ pub(crate) fn book_input(row: &MboRow) -> Option<RecordInput> {
         }
         Action::Cancel => Some(RecordInput::Reduce { id, qty }),
         Action::Modify => row.side.map(|side| RecordInput::Modify { id, side, price, qty }),
-        Action::Set if row.flags & OUT_OF_SIGHT != 0 => row.side.map(|side| RecordInput::OutOfSight { side, price }),
+        Action::Set if row.flags & OUT_OF_SIGHT != 0 && qty == Lots::ZERO => {
+            row.side.map(|side| RecordInput::OutOfSight { side, price })
+        }
         Action::Set => row.side.map(|side| RecordInput::Level { side, price, qty }),
         Action::Clear => Some(RecordInput::Clear),
         Action::Trade | Action::Fill => None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -14,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cift
-from cift.data.bars import bars_of_bars
+from cift.data.bars import bars_of_bars, ohlcv
 from cift.domain.bar_spec import BarSpec
 from cift.domain.instrument import Instrument
-from cift.errors import InvalidParameter, NoData
+from cift.errors import DataError, InvalidParameter, NoData, TimeOrder
 
 START_NS = 1_700_000_000 * 10**9 // (3_600 * 10**9) * 3_600 * 10**9
 SECOND_NS = 10**9
@@ -260,3 +261,62 @@ def test_records_after_all_sessions_that_were_looked_up_are_not_left_out(calenda
     ):
         cift.trades(trades, instrument=abc).bars("1m")
     cift.trades(trades[:2], instrument=abc).bars("1m")
+
+
+@given(
+    prints_of_a_day,
+    st.sampled_from(["1s", "1m", "tick-7", "volume-0.02", "volume-imbalance-0.02", "tick-runs-3", "renko-0.1"]),
+    st.sampled_from([None, True, False]),
+)
+def test_a_plain_frame_has_the_bars_of_its_view(prints: list[Print], spec: str, unfinished: bool | None) -> None:
+    frame, steps = frame_of(prints), {"tick": COIN.tick_size, "lot": COIN.lot_size}
+    expected = view_of(prints).bars(spec, unfinished=unfinished)
+    assert ohlcv(frame, spec, **steps, unfinished=unfinished).equals(expected)
+    stamped = frame.with_columns(pl.col("ts_event").cast(pl.Datetime("ns", "UTC")).dt.convert_time_zone("Asia/Tokyo"))
+    assert ohlcv(stamped.lazy(), spec, **steps, unfinished=unfinished).equals(expected)
+
+
+OPEN_NS, CLOSE_NS = 1_700_058_600 * SECOND_NS, 1_700_082_000 * SECOND_NS
+"""A session in New York: Wednesday, 2023-11-15."""
+
+
+@pytest.mark.parametrize(
+    ("start_ns", "hours", "counts"), [(CLOSE_NS, 12, []), (CLOSE_NS - 3_600 * SECOND_NS, 12, [1]), (OPEN_NS, 3, [4])]
+)
+def test_what_comes_while_the_exchange_is_closed_is_in_no_bar(start_ns: int, hours: int, counts: list[int]) -> None:
+    pytest.importorskip("exchange_calendars")
+    listed = Instrument("COIN.SIM", tick_size="0.05", lot_size="0.001", calendar="XNYS")
+    times = [start_ns + hour * 3_600 * SECOND_NS for hour in range(hours + 1)]
+    frame = pl.DataFrame({"ts_event": times, "price": 50.0, "size": 0.001})
+    made = ohlcv(frame, "1d", tick="0.05", lot="0.001", calendar="XNYS")
+    assert made["count"].to_list() == counts
+    view = cift.trades(frame, instrument=listed)
+    assert made.equals(view.bars("1d"))
+    cut = dataclasses.replace(view, end_ns=times[-1] + 1)
+    assert made.equals(cut.bars("1d"))
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "told"),
+    [
+        ({"price": None}, DataError, "column 'price' is missing"),
+        ({"price": [1.0, None]}, DataError, "row 1, column 'price': NaN"),
+        ({"size": ["a", "b"]}, DataError, "column 'size' is String"),
+        ({"size": [1.0, -1.0]}, DataError, "row 1, column 'size': -1"),
+        ({"ts_event": [2, 1]}, TimeOrder, "sort the rows by time"),
+        ({"ts_event": [1, None]}, DataError, "'ts_event' is null at row 1"),
+        ({"ts_event": ["a", "b"]}, DataError, "'ts_event' is String"),
+        ({"aggressor": ["buy", "bought"]}, DataError, "aggressor is 'bought'"),
+        ({"symbol": ["A", "B"]}, DataError, "several symbols"),
+    ],
+)
+def test_a_plain_frame_that_cannot_be_counted_is_refused(change: dict[str, Any], kind: type[Exception], told: str) -> None:
+    columns = {"ts_event": [1, 2], "price": [1.0, 2.0], "size": [1.0, 1.0], **change}
+    frame = pl.DataFrame({name: values for name, values in columns.items() if values is not None})
+    with pytest.raises(kind, match=told):
+        ohlcv(frame, "1s", tick=1, lot=1)
+
+
+def test_a_plain_frame_without_rows_has_no_bars() -> None:
+    with pytest.raises(NoData, match="no rows"):
+        ohlcv(frame_of([(0, 1_000, 5, "none")]).clear(), "1s", tick=1, lot=1)

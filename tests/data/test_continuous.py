@@ -160,6 +160,18 @@ def test_a_missing_figure_is_not_zero_and_rolls_nothing(catalog, missing):
     assert rolls["date"].to_list() == ([days[3]] if missing == NAMES[0] else [])
 
 
+@pytest.mark.parametrize("roll", ["volume", "open_interest"])
+def test_a_front_whose_figures_have_ended_is_left(tmp_path, roll):
+    catalog = Catalog(tmp_path, disk=QuickDisk())
+    write(catalog, future(NAMES[0], None), [(day * 24 + 12, 100.0, 100) for day in range(3)])
+    write(catalog, future(NAMES[1], None), [(day * 24 + 12, 110.0, 50) for day in range(8)])
+    rows = [(MONDAY + dt.timedelta(days=day), NAMES[0], 100) for day in range(3)]
+    rows += [(MONDAY + dt.timedelta(days=day), NAMES[1], 50) for day in range(8)]
+    daily = pl.DataFrame(rows, schema=["date", "symbol", roll], orient="row")
+    rolls = catalog.continuous("ES", roll=roll, daily=daily).rolls
+    assert rolls["date"].to_list() == [MONDAY + dt.timedelta(days=3 + (1 if roll == "volume" else 2))]
+
+
 def test_a_contract_is_left_before_it_expires(tmp_path):
     catalog = Catalog(tmp_path, disk=QuickDisk())
     write(catalog, future(NAMES[0], 2), [(day * 24 + 12, 100.0, 50) for day in range(3)])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import os
 import random
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
@@ -18,7 +21,9 @@ import pytest
 from cift.data import writing
 from cift.data.catalog import Catalog
 from cift.data.columns import to_arrow
-from cift.errors import CiftError
+from cift.data.frames import trades
+from cift.data.importers import import_parquet
+from cift.errors import CiftError, CorruptData, DataError
 from tests.data.market import ABC, MONDAY_NS, SYMBOL, make, read, same
 
 CHILD = Path(__file__).with_name("corruption_child.py")
@@ -239,3 +244,57 @@ def test_a_manifest_in_the_wrong_folder_is_an_error(tmp_path):
     path.rename(path.with_name("date=2026-01-09.json"))
     with pytest.raises(CiftError, match="wrong folder"):
         catalog.ticks(SYMBOL)
+
+
+READERS = [
+    lambda path, folder: trades(path, symbol="A.SIM", tick_size=1, lot_size=1),
+    lambda path, folder: import_parquet(Catalog(folder), path, schema="trades", symbol="A.SIM", tick_size=1, lot_size=1),
+]
+
+
+def with_other_count(path: Path, count: int, changed: Callable[[pq.FileMetaData], bool]) -> bytes:
+    """The file with one of the places of its footer that hold `count` lowered by one: the first by which `changed` holds."""
+    original = path.read_bytes()
+    number, lower = (bytes([(2 * n) & 0x7F | 0x80, (2 * n) >> 7]) for n in (count, count - 1))  # as Thrift writes numbers
+    at = len(original) - 8 - int.from_bytes(original[-8:-4], "little")
+    while (at := original.find(number, at)) >= 0:
+        path.write_bytes(original[:at] + lower + original[at + 2 :])
+        with contextlib.suppress(pa.ArrowException, OSError):
+            if changed(pq.read_metadata(path)):
+                return path.read_bytes()
+        at += 1
+    raise AssertionError(f"{count} stands nowhere in the footer")
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(
+    ("count", "changed", "told"),
+    [
+        (1_501, lambda footer: footer.num_rows == 1_500, "it has 1500 rows, and that its row groups have 1501"),
+        (
+            501,
+            lambda footer: footer.row_group(1).num_rows == 500,
+            "row group 1 has 500 rows, and that its column ts_event has 501",
+        ),
+        (501, lambda footer: footer.row_group(1).column(2).num_values == 500, "501 rows, and that its column size has 500"),
+    ],
+)
+def test_a_footer_that_contradicts_itself_shortens_nothing(tmp_path, reader, count, changed, told):
+    columns = {"ts_event": MONDAY_NS + np.arange(1_501), "price": np.full(1_501, 5.0), "size": np.full(1_501, 1.0)}
+    path = tmp_path / "trades.parquet"
+    pq.write_table(pa.table(columns), path, row_group_size=1_000, write_page_checksum=True)
+    path.write_bytes(with_other_count(path, count, changed))
+    with pytest.raises(CorruptData, match=told):
+        reader(path, tmp_path / "catalog")
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_zone_that_is_no_text_is_told(tmp_path, reader):
+    times = pa.array([MONDAY_NS, MONDAY_NS + 1], pa.timestamp("ns", "Europe/Paris"))
+    path = tmp_path / "trades.parquet"
+    pq.write_table(pa.table({"ts_event": times, "price": [5.0, 5.0], "size": [1.0, 1.0]}), path)
+    told = pq.read_metadata(path).metadata[b"ARROW:schema"]
+    lies = base64.b64encode(base64.b64decode(told).replace(b"Europe/Paris", b"Europe/\x95aris"))
+    path.write_bytes(path.read_bytes().replace(told, lies))
+    with pytest.raises(DataError, match="can't decode byte 0x95"):
+        reader(path, tmp_path / "catalog")

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from exchange_calendars import calendar_utils as utils
 
+from cift.domain import calendar
 from cift.domain.calendar import ALIASES, ALWAYS_OPEN, CALENDARS, calendar_name, sessions, trading_days
-from cift.errors import UnknownName
+from cift.errors import MissingExtra, UnknownName
 
 
 def ns(text: str) -> int:
@@ -137,3 +138,13 @@ def test_days_before_a_calendar_knows_its_holidays_are_not_there():
 def test_days_of_a_calendar_that_is_none_suggest_one():
     with pytest.raises(UnknownName, match="did you mean 'XNYS'"):
         trading_days("XNYC", ns("2026-01-05"), ns("2026-01-06"))
+
+
+@pytest.mark.parametrize("ask", [lambda: sessions("XBSE", 0, 1), lambda: trading_days("XBSE", 0, 1)])
+def test_a_calendar_that_the_library_cannot_compute_is_told(ask, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise NotImplementedError("holidays of Romania")
+
+    monkeypatch.setattr(calendar, "_library", lambda: refuse)
+    with pytest.raises(MissingExtra, match=r"XBSE cannot be computed .*holidays of Romania.* give the instrument another"):
+        ask()

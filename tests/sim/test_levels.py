@@ -143,6 +143,22 @@ def test_a_level_out_of_sight_keeps_its_queue_ahead_of_ours(tmp_path):
     assert cift.Backtest(catalog.ticks(SYMBOL), JoinOnce, cash=10_000).run(price=99.9).fills["size"].to_list() == [10.0]
 
 
+def test_a_level_with_a_size_stands_whatever_its_flags(tmp_path):
+    # 16 is another vendor's mark of a record of levels.
+    seen: list[Any] = []
+
+    class Look(cift.Strategy):
+        def on_book(self, book: Any) -> None:
+            seen.append((book.bid, book.ask))
+
+    cift.Backtest(stored(tmp_path, levels(BOOK)).ticks(SYMBOL), Look, cash=10_000).run()
+    plain, seen = seen, []
+    flags = pl.col("flags").cast(pl.UInt8)
+    marked = levels(BOOK).with_columns(flags=pl.when(pl.col("size") > 0).then(flags | OUT_OF_SIGHT).otherwise(flags))
+    cift.Backtest(stored(tmp_path / "marked", marked).ticks(SYMBOL), Look, cash=10_000).run()
+    assert seen == plain != []
+
+
 def test_a_view_of_later_hours_builds_the_book_from_the_day_on(tmp_path):
     seen: list[Any] = []
 

@@ -74,7 +74,9 @@ class PriceRules:
         assert self._last is not None
         values = rows.values
         before = np.append(self._last, values[:-1])
-        if not len(self._jumped) and (np.maximum(values / before, before / values) <= JUMP_RATIO).all():
+        with np.errstate(over="ignore"):  # of damaged prices
+            calm = bool((np.maximum(values / before, before / values) <= JUMP_RATIO).all())
+        if calm and not len(self._jumped):
             self._settled(rows)
             return
         # Rare: one by one from here to the end of the batch.

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
-from cift.data.frame_rows import BYTES_BUFFERED
 from cift.data.importers.text import LINE_BYTES_MAX, UNREADABLE, open_bytes
+from cift.data.parquet_footer import open_parquet
 from cift.errors import CorruptData, DataError, InvalidParameter
 
 BYTES_PER_BLOCK = 1 << 20
@@ -63,7 +62,8 @@ class CsvFile:
         doubled = [name for name, count in Counter(header).items() if count > 1]
         if doubled:
             raise DataError(
-                f"{self.path.name} has {doubled[0][:80]!r} twice in its header; pass names= for columns without one"
+                f"{self.path.name} has {doubled[0][:80]!r} twice in its first line, which is no header of a table; pass names= where "
+                "it has none"
             )
         if self.first and len(self.first) != len(header):
             raise DataError(f"{self.path.name} has {len(header)} names for {len(self.first)} columns")
@@ -103,12 +103,12 @@ class ParquetFile:
 
     def __post_init__(self) -> None:
         try:
-            self._file = pq.ParquetFile(
-                self.path, page_checksum_verification=True, pre_buffer=False, buffer_size=BYTES_BUFFERED
-            )
+            self._file = open_parquet(self.path)
             self.header = list(self._file.schema_arrow.names)
         except FileNotFoundError:
             raise DataError(f"{self.path} does not exist") from None
+        except CorruptData:
+            raise
         except Exception as error:  # whatever a decoder raises on damaged bytes, it is the file that is at fault
             raise CorruptData(f"{self.path.name} cannot be read as Parquet: {error}") from None
         self.first_row = 0

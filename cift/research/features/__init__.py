@@ -12,6 +12,7 @@ Every expression reads the rows in the order in which they stand. In a frame of 
 `.over("symbol")`, or by `by=` where there is that argument.
 """
 
+from cift.data.bars import ohlcv
 from cift.data.joins import join_asof
 from cift.data.narrowing import NarrowedColumn, NarrowReport, narrow, widen
 from cift.research.features.depth import depth_imbalance, depth_slope
@@ -36,6 +37,7 @@ __all__ = [
     "microprice",
     "mid",
     "narrow",
+    "ohlcv",
     "order_flow_imbalance",
     "realised_volatility",
     "relative_spread",

@@ -36,7 +36,7 @@ def tick_rule(price: Column = "price") -> pl.Expr:
 
     Source: Lee and Ready (1991), "Inferring trade direction from intraday data", J. Finance 46(2).
     """
-    return _sign(column(price).fill_nan(None).forward_fill().diff()).forward_fill().alias("tick_rule")
+    return _sign(column(price).cast(pl.Float64).fill_nan(None).forward_fill().diff()).forward_fill().alias("tick_rule")
 
 
 def _sign(number: pl.Expr) -> pl.Expr:
@@ -81,7 +81,7 @@ def trade_sign(
         said = pl.col("aggressor").cast(pl.String)
         told = pl.when(said == "buy").then(pl.lit(1)).when(said == "sell").then(pl.lit(-1)).cast(pl.Int8)
         return pl.coalesce(told, by_tick).alias("trade_sign")
-    price, bid, ask = column(price), column(bid), column(ask)
+    price, bid, ask = (column(one).cast(pl.Float64) for one in (price, bid, ask))
     if tick is not None:
         price, bid, ask = (in_steps(one, tick) for one in (price, bid, ask))
     # Twice the price beside twice the mid: in ticks both are whole.

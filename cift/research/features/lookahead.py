@@ -14,6 +14,7 @@ from cift.errors import DataError, InvalidParameter, NoData
 
 ROWS = "(rows)"
 """Stands for a column where it is the number of rows that depends on the future."""
+THERE = ("there", "left out")
 DAY_NS = 86_400_000_000_000
 
 
@@ -23,7 +24,7 @@ class Leak:
 
     Args:
         column: its name; "(rows)" where which rows come out depends on rows behind them.
-        row: the first row of the result that differs.
+        row: the first row of the result that differs; of rows that are there too many, its number where they are.
         cut: how many rows of the frame were left, or left as they were.
         how: "cut": the rows behind were taken away. "poisoned": they were changed.
         with_future, without: its value in either case.
@@ -65,8 +66,10 @@ def check_lookahead(
         targets: columns of the result that are meant to look forward; they are not looked at.
         keys: columns of the result that tell its rows apart, such as `["ts_event", "symbol"]`; rows of the same keys are
             counted. Empty: rows are compared by their place, which is right only where all that is left out of a beginning
-            stands at its end. `training_frame` of several symbols leaves out the end of each. (It leaves out each row until its
-            target is known, so a feature that looks no further ahead than the target goes unseen: check features without it.)
+            stands at its end. `training_frame` of several symbols leaves out the end of each: with keys, each series (the keys
+            that are no times) may lack its end, or be missing as a whole. So where a whole symbol is chosen by what becomes of it,
+            only the comparison by place is sure to see it. (`training_frame` leaves out each row until its target is known, so
+            a feature that looks no further ahead than the target goes unseen: check features without it.)
         cuts: how often to cut, at least 1.
         seed: of the random cuts.
         tolerance: how far two floats may differ, as a part of the larger, before they count as different. 0: to the last bit,
@@ -109,12 +112,18 @@ def check_lookahead(
         rows, places = _beside(whole, short, keys)
         if len(places) < short.height:
             leaks.setdefault(ROWS, Leak(ROWS, _first_other(places), cut, "cut", len(places), short.height))
+        gap = _first_gap(whole, rows, keys)
+        if gap is not None:
+            leaks.setdefault(ROWS, Leak(ROWS, gap, cut, "cut", *THERE))
         _compare(leaks, whole[rows], short[places], rows, (cut, "cut"), (*targets, *keys), tolerance)
         poisoned = _made(function, _poisoned(frame, cut), whole)
         known = whole[rows]
         among, places = _beside(known, poisoned, keys)
         if len(places) < known.height:
             leaks.setdefault(ROWS, Leak(ROWS, int(rows[_first_other(among)]), cut, "poisoned", known.height, len(places)))
+        extra = _first_extra(whole, poisoned, frame.head(cut), keys)
+        if extra is not None:
+            leaks.setdefault(ROWS, Leak(ROWS, extra, cut, "poisoned", *THERE[::-1]))
         _compare(leaks, known[among], poisoned[places], rows[among], (cut, "poisoned"), (*targets, *keys), tolerance)
     return list(leaks.values())
 
@@ -149,6 +158,35 @@ def _beside(one: pl.DataFrame, other: pl.DataFrame, keys: Sequence[str]) -> tupl
     ]
     both = numbered[0].join(numbered[1], on=[*keys, number], how="inner", nulls_equal=True, maintain_order="left")
     return both[row].cast(pl.Int64).to_numpy(), both[f"{row}_right"].cast(pl.Int64).to_numpy()
+
+
+def _is_time(name: str, kind: pl.DataType) -> bool:
+    return isinstance(kind, pl.Datetime | pl.Date) or (name.startswith("ts_") and kind.is_integer())
+
+
+def _first_gap(whole: pl.DataFrame, there: NDArray[np.int64], keys: Sequence[str]) -> int | None:
+    """The first row that a beginning lacks, though it has a later one of its series: of the same keys, but for the times."""
+    times = [name for name in keys if _is_time(name, whole.schema[name])]
+    series = [name for name in keys if name not in times]
+    if not times or not len(there):
+        return None
+    row, at, has = "_row_of_lookahead", "_place_of_lookahead", "_has_of_lookahead"
+    numbered = whole.select(*keys).with_row_index(row).with_columns(pl.col(row).is_in(there.tolist()).alias(has))
+    placed = numbered.sort(times, maintain_order=True).with_row_index(at)
+    last = pl.col(at).filter(pl.col(has)).max()
+    lacking = placed.filter(~pl.col(has) & (pl.col(at) < (last.over(series) if series else last)))
+    return int(lacking[row][0]) if lacking.height else None
+
+
+def _first_extra(whole: pl.DataFrame, poisoned: pl.DataFrame, beginning: pl.DataFrame, keys: Sequence[str]) -> int | None:
+    """The first row that is made of the beginning only where other rows stand behind it, told by its keys."""
+    if not keys or not set(keys) <= set(beginning.columns):
+        return None
+    row = "_row_of_lookahead"
+    made = poisoned.select(*keys).with_row_index(row)
+    old = made.join(beginning, on=list(keys), how="semi", nulls_equal=True)
+    extra = old.join(whole, on=list(keys), how="anti", nulls_equal=True)
+    return int(extra[row].min()) if extra.height else None  # type: ignore[arg-type]
 
 
 def _first_other(places: NDArray[np.int64]) -> int:

@@ -261,4 +261,6 @@ def test_the_tick_rule_passes_over_missing_prices(prices: list[float | None]) ->
         last = next(known) if price is not None and price == price else last
         expected.append(last)
     assert one({"price": pl.Series(prices, dtype=pl.Float64)}, ft.tick_rule()) == expected
-    assert one({"price": pl.Series([1, None, 2, 2, None, 1])}, ft.tick_rule()) == [None, None, 1, 1, 1, -1]
+    told = pl.Series([1, None, 2, 2, None, 1])
+    for kind in (pl.Int64, pl.Float32, pl.Decimal(18, 2)):
+        assert one({"price": told.cast(kind)}, ft.tick_rule()) == [None, None, 1, 1, 1, -1]

@@ -154,6 +154,35 @@ def test_rows_are_told_apart_by_keys_and_their_number() -> None:
         ft.check_lookahead(more, frame, keys=["who"])
 
 
+@pytest.mark.parametrize(
+    ("keep", "how"),
+    [
+        (price < price.reverse().cum_max().reverse().shift(-1).over("symbol"), "poisoned"),
+        (price < price.mean(), "poisoned"),
+        (pl.col("ts_event") < pl.col("ts_event").max() - pl.duration(hours=1) * (pl.len() % 7), "cut"),
+    ],
+)
+def test_rows_that_are_chosen_by_the_future_are_seen_by_their_keys(keep: pl.Expr, how: str) -> None:
+    found = ft.check_lookahead(lambda rows: rows.filter(keep), FRAME, keys=["ts_event", "symbol"], cuts=30)
+    assert [(leak.column, leak.how) for leak in found] == [("(rows)", how)]
+
+
+def test_a_series_may_lack_its_end_and_nothing_before() -> None:
+    frame = FRAME.select("ts_event", "symbol", "price")
+
+    def lacks(rows: pl.DataFrame, behind: int) -> pl.DataFrame:
+        """Without the second row of each symbol, until `behind` others of it are known."""
+        number, count = pl.int_range(pl.len()).over("symbol"), pl.len().over("symbol")
+        return rows.filter((number != 1) | (count > behind))
+
+    keys = ["ts_event", "symbol"]
+    (leak,) = ft.check_lookahead(lambda rows: lacks(rows, 9), frame, keys=keys, cuts=199)
+    assert (leak.column, leak.with_future, leak.without) == ("(rows)", "there", "left out")
+    assert (
+        ft.check_lookahead(lambda rows: lacks(rows.sort("price"), 0).sort("ts_event", descending=True), frame, keys=keys) == []
+    )
+
+
 def test_no_data_of_the_whole_frame_is_said() -> None:
     with pytest.raises(NoData, match="none of the 200 rows"):
         ft.check_lookahead(lambda rows: ft.training_frame(rows, features=["price"], target="price", horizon="99d"), FRAME)

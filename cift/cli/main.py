@@ -371,8 +371,8 @@ def import_bitstamp_command(
     *,
     to: To,
     symbol: Annotated[str, typer.Option(help="What to store it as.")] = "BTCUSD.BITSTAMP",
-    tick_size: Annotated[str, typer.Option(help="The step of prices.")] = "0.01",
-    lot_size: Annotated[str, typer.Option(help="The step of amounts.")] = "0.00000001",
+    tick_size: Annotated[str | None, typer.Option(help="The step of prices; default: as stored, or 0.01.")] = None,
+    lot_size: Annotated[str | None, typer.Option(help="The step of amounts; default: as stored, or 0.00000001.")] = None,
     policy: Policies = None,
     as_json: Json = False,
 ) -> None:
@@ -457,7 +457,7 @@ def import_taq_command(
     exchange: Annotated[str | None, typer.Option(help="The letter of one exchange; quotes need it.")] = None,
     all_hours: Annotated[bool, typer.Option("--all-hours", help="Keep what is outside 09:30 to 16:00 in New York.")] = False,
     skip_conditions: Annotated[str, typer.Option(help="Letters of sale conditions to leave out.")] = "",
-    tick_size: Annotated[str, typer.Option(help="The finest step of quotes.")] = "0.01",
+    tick_size: Annotated[str | None, typer.Option(help="The finest step of quotes; default: as stored, or 0.01.")] = None,
     policy: Policies = None,
     as_json: Json = False,
 ) -> None:

@@ -24,6 +24,9 @@ MONEY_UNITS_MAX = 2**127 - 1
 MONEY_MAX = float(MONEY_UNITS_MAX // MONEY_UNITS_PER_ONE)
 """The largest amount that can be given: what 128 bits hold, 1.7e20 of a currency."""
 
+FOR_LIFE = ("tick_size", "lot_size", "multiplier", "currency")
+"""Fields that hold for an instrument's life, once rows of it are stored."""
+
 GRID_TOLERANCE = 1e-6
 """How far from a whole number of steps a float may lie, in steps; float arithmetic such as `bid + 0.01` stays far within."""
 
@@ -184,7 +187,7 @@ class Instrument:
 
     def has_steps_of(self, other: Instrument) -> bool:
         """Whether what holds for an instrument's life is the same: tick, lot, multiplier and currency."""
-        return all(getattr(self, name) == getattr(other, name) for name in ("tick_size", "lot_size", "multiplier", "currency"))
+        return all(getattr(self, name) == getattr(other, name) for name in FOR_LIFE)
 
     def filled_from(self, known: Instrument) -> Instrument:
         """The same with the rules for orders, the calendar and the expiry of another, where this states none."""

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cift.data.columns import join, to_arrow
+from cift.data.importers.known import FinestSteps
 from cift.data.importers.levels import CarriedBook, LevelRows, TopOfBook, running_maximum
-from cift.data.importers.mixed import FinestSteps, MixedRows
+from cift.data.importers.mixed import MixedRows
 from cift.data.manifest import Layout
 from cift.data.times import DAY_NS
 from cift.data.writing import PartitionWriter

@@ -30,7 +30,8 @@ import msgspec
 
 from cift.data.importers.binance_csv import CONTRACTS, import_tables, is_coin_margined, venue_of
 from cift.data.importers.book_chain import BookChain, BookEvent
-from cift.data.importers.mixed import FinestSteps, MixedRows, Stored
+from cift.data.importers.known import FinestSteps
+from cift.data.importers.mixed import MixedRows, Stored
 from cift.data.importers.recording import Id, Levels, Recording, Stamp, decoder, import_recording, is_recording, paths_of
 from cift.data.report import ImportReport, Tally
 from cift.domain.instrument import Number

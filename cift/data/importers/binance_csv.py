@@ -29,8 +29,9 @@ import pyarrow.compute as pc
 from cift.data.bar_screen import screen_of
 from cift.data.columns import Array, RawColumns, one_array
 from cift.data.importers.book_chain import BookChain, BookEvent
+from cift.data.importers.known import FinestSteps
 from cift.data.importers.levels import LevelRows
-from cift.data.importers.mixed import FinestSteps, MixedRows, Stored, count_rows, since_snapshot, store
+from cift.data.importers.mixed import MixedRows, Stored, count_rows, since_snapshot, store
 from cift.data.importers.tables import NS_PER_UNIT, CsvFile, Source, Times
 from cift.data.importers.text import lines
 from cift.data.report import ImportReport, Tally

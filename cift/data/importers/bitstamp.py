@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cift.data.importers.bad_rows import BadRows
+from cift.data.importers.known import instrument_of
 from cift.data.importers.records import (
     ADD,
     ASK,
@@ -93,6 +94,7 @@ _ORDER = msgspec.json.Decoder(_Order)
 _TRADE = msgspec.json.Decoder(_Trade)
 _PUSHED_BOOK = msgspec.json.Decoder(_PushedBook)
 _SIDES = {0: BID, 1: ASK}
+USUAL = {"tick_size": "0.01", "lot_size": "0.00000001"}
 
 
 def import_bitstamp(
@@ -100,8 +102,8 @@ def import_bitstamp(
     log_file: str | Path,
     *,
     symbol: str = "BTCUSD.BITSTAMP",
-    tick_size: Number = "0.01",
-    lot_size: Number = "0.00000001",
+    tick_size: Number | None = None,
+    lot_size: Number | None = None,
     policies: Mapping[str, str] | None = None,
 ) -> ImportReport:
     """Imports a log of the order feed as `mbo`; the file may end in .xz, .gz or .zst.
@@ -110,8 +112,8 @@ def import_bitstamp(
         catalog: where to. Nothing is visible in it before the whole file has been read.
         log_file: the log.
         symbol: what to store it as.
-        tick_size: the step of prices.
-        lot_size: the step of amounts.
+        tick_size: the step of prices; None: what the catalog knows, or 0.01.
+        lot_size: the step of amounts; None: what the catalog knows, or 0.00000001.
         policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit: of "duplicate" (an order
             announced again; let in, it stands as announced last), "negative_price", "zero_price" and "price_jump".
 
@@ -128,7 +130,8 @@ def import_bitstamp(
     """
     started = time.perf_counter()
     path = Path(log_file)
-    instrument = Instrument(symbol, tick_size=tick_size, lot_size=lot_size)  # type: ignore[arg-type]
+    given = {"tick_size": tick_size, "lot_size": lot_size}
+    instrument = instrument_of(symbol, catalog.instruments().get(symbol), given, USUAL)
     replay = _Replay(path.name, instrument, policies)
     with catalog.writer() as writer:
         screen = replay.bad_rows.screen(instrument)

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from cift.data.importers.book_chain import BookChain, BookEvent
-from cift.data.importers.mixed import FinestSteps, MixedRows, Stored
+from cift.data.importers.known import FinestSteps
+from cift.data.importers.mixed import MixedRows, Stored
 from cift.data.importers.recording import Id, Levels, Recording, Stamp, decoder, import_recording, paths_of
 from cift.data.report import ImportReport, Tally
 from cift.domain.instrument import Number

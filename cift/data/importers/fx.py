@@ -22,7 +22,6 @@ from cift.data.importers.table_files import first_lines
 from cift.data.importers.tables import CsvFile, Source, Times, run
 from cift.data.importers.text import zipped
 from cift.data.report import ImportReport
-from cift.domain.calendar import ALWAYS_OPEN
 from cift.domain.instrument import Number
 from cift.errors import CorruptData, DataError, InvalidParameter, NotSupported
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from cift.data.catalog import Catalog
 
 SIZE = 1_000_000
+USUAL = {"lot_size": 1}
 """What a quote of currencies is commonly good for, in units of the first of them."""
 BAR_COLUMNS = 11
 """Of a bar LEAN gives the time, and open, high, low, close and size of bid and of ask."""
@@ -45,7 +45,7 @@ def import_lean(
     timezone: str = "UTC",
     size: Number = SIZE,
     tick_size: Number | None = None,
-    lot_size: Number = 1,
+    lot_size: Number | None = None,
     policies: Mapping[str, str] | None = None,
 ) -> ImportReport:
     """Imports one day of ticks of currencies in LEAN's form.
@@ -58,7 +58,7 @@ def import_lean(
         timezone: whose midnight the milliseconds are counted from.
         size: the size of each side of each quote.
         tick_size: the finest step of prices; None: what the catalog knows, or inferred from the prices, with a note.
-        lot_size: the finest step of sizes.
+        lot_size: the finest step of sizes; None: what the catalog knows, or 1.
         policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit.
 
     Raises:
@@ -78,7 +78,7 @@ def import_lean(
     times = Times("ms", timezone, date if date is not None else _date(path))
     table = CsvFile(path, ("ts_event", "bid_price", "ask_price"))
     source = Source(table, "quotes", {}, times, size=size)
-    return run(catalog, source, symbol, tick_size, lot_size, ALWAYS_OPEN, policies)
+    return run(catalog, source, symbol, tick_size, lot_size, None, policies, USUAL)
 
 
 def _date(path: Path) -> dt.date:
@@ -108,7 +108,7 @@ def import_truefx(
     symbol: str,
     size: Number = SIZE,
     tick_size: Number | None = None,
-    lot_size: Number = 1,
+    lot_size: Number | None = None,
     policies: Mapping[str, str] | None = None,
 ) -> ImportReport:
     """Imports a file of TrueFX, with or without a header; it may end in .gz, .zst, .xz or .zip.
@@ -119,7 +119,7 @@ def import_truefx(
         symbol: what to store it as, "USDJPY.TRUEFX".
         size: the size of each side of each quote.
         tick_size: the finest step of prices; None: what the catalog knows, or inferred from the prices, with a note.
-        lot_size: the finest step of sizes.
+        lot_size: the finest step of sizes; None: what the catalog knows, or 1.
         policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit.
 
     Raises:
@@ -134,4 +134,4 @@ def import_truefx(
         table = CsvFile(path, ("symbol", "ts_event", "bid", "ask"))
     columns = {ours: name for name in table.header for ours in ("bid_price", "ask_price") if name.strip().lower() == ours[:3]}
     source = Source(table, "quotes", columns, size=size)
-    return run(catalog, source, symbol, tick_size, lot_size, ALWAYS_OPEN, policies)
+    return run(catalog, source, symbol, tick_size, lot_size, None, policies, USUAL)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from cift.data.importers.known import FinestSteps
 from cift.data.importers.levels import TopOfBook
-from cift.data.importers.mixed import FinestSteps, MixedRows
+from cift.data.importers.mixed import MixedRows
 from cift.data.importers.recording import Id, Recording, Stamp, decoder, import_recording, paths_of, stamp_ns
 from cift.data.report import ImportReport, Tally
 from cift.domain.instrument import Number

@@ -9,14 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cift.data.columns import Array, RawColumns, length
-from cift.data.frames import infer_step
 from cift.data.importers.levels import CarriedBook, running_maximum
 from cift.data.manifest import Manifest
 from cift.data.report import Tally
@@ -25,9 +22,9 @@ from cift.data.storage import TemporaryFile
 from cift.data.times import iso
 from cift.data.writing import PartitionWriter
 from cift.domain.chunk import SchemaName
-from cift.domain.instrument import Instrument, Number
-from cift.domain.schemas import PRICE_COLUMNS, SIZE_COLUMNS, SUSPECT
-from cift.errors import DataError, InvalidParameter, TimeOrder
+from cift.domain.instrument import Instrument
+from cift.domain.schemas import SUSPECT
+from cift.errors import InvalidParameter, TimeOrder
 
 BACK_NS_MAX = 60 * 1_000_000_000
 """Times of a venue that go back by more than this are no matter of its own disorder."""
@@ -82,63 +79,6 @@ def _read(path: Path) -> Iterator[tuple[Array, RawColumns]]:
             rows, dtypes = json.loads(file.read(int.from_bytes(size, "little")))
             columns = {name: np.fromfile(file, dtype, count=rows) for name, dtype in dtypes.items()}
             yield columns.pop(""), columns
-
-
-class FinestSteps:
-    """The tick and lot of an instrument: as given, as the catalog knows it, or seen in the rows that pass.
-
-    Args:
-        tick_size, lot_size: as the caller gave them.
-    """
-
-    def __init__(self, tick_size: Number | None, lot_size: Number | None) -> None:
-        self._given: dict[str, Any] = {
-            name: value for name, value in (("tick_size", tick_size), ("lot_size", lot_size)) if value is not None
-        }
-        self._seen: dict[str, Decimal] = {}
-        self._none: dict[str, DataError] = {}
-        """Step -> why there is none."""
-
-    def see(self, source: str, schema: SchemaName, columns: RawColumns) -> None:
-        """Looks at some rows, which are of the file `source`."""
-        for name, what, of_schema in (("tick_size", "price", PRICE_COLUMNS), ("lot_size", "size", SIZE_COLUMNS)):
-            if name in self._given or name in self._none:
-                continue
-            values = [columns[column] for column in of_schema[schema]]
-            step = self._seen.get(name)
-            if step is not None and all(_lies_on(array, step) for array in values):
-                continue
-            try:
-                finest = infer_step(values, what)
-            except DataError as error:
-                self._none[name] = DataError(f"{source}: {error}")
-                continue
-            self._seen[name] = finest if step is None else min(step, finest)
-
-    def instrument(self, symbol: str, known: Instrument | None, notes: list[str]) -> Instrument:
-        """The instrument, after all rows were seen; what was inferred is noted.
-
-        Args:
-            known: what the catalog says of the symbol.
-        Raises:
-            DataError: where a step is neither told nor to be inferred.
-        """
-        if known is not None:
-            return Instrument(**{**known.to_dict(), **self._given})
-        for error in self._none.values():
-            raise error
-        for name, step in self._seen.items():
-            what = "prices" if name == "tick_size" else "sizes"
-            notes.append(
-                f"{name.replace('_', ' ')} of {symbol} inferred from its {what}: {step}; pass {name}= to state another"
-            )
-        return Instrument(symbol, **{**self._seen, **self._given})
-
-
-def _lies_on(values: Array, step: Decimal) -> bool:
-    exponent = step.as_tuple().exponent
-    assert isinstance(exponent, int)
-    return bool(((np.round(values, -exponent) == values) | np.isnan(values)).all())
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ import numpy as np
 
 from cift.data.columns import Array, RawColumns
 from cift.data.importers.book_chain import BookChain
+from cift.data.importers.known import FinestSteps
 from cift.data.importers.levels import LevelRows
-from cift.data.importers.mixed import BACK_NS_MAX, FinestSteps, MixedRows, Stored, count_rows, since_snapshot, store
+from cift.data.importers.mixed import BACK_NS_MAX, MixedRows, Stored, count_rows, since_snapshot, store
 from cift.data.importers.text import byte_lines
 from cift.data.report import ImportReport, Tally
 from cift.data.times import iso

@@ -17,7 +17,6 @@ import datetime as dt
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +26,9 @@ import pyarrow.compute as pc
 
 from cift.data.bar_screen import screen_of
 from cift.data.columns import Array, RawColumns, length
-from cift.data.frames import conform, find_columns, infer_step, raw_columns
+from cift.data.frames import conform, find_columns, raw_columns
 from cift.data.importers.bar_tables import Stamps, bar_columns
+from cift.data.importers.known import FinestSteps
 from cift.data.importers.table_files import CsvFile, ParquetFile
 from cift.data.importers.table_times import INT64_MAX, NS_PER_UNIT, WHOLE, Times
 from cift.data.report import ImportReport, Tally
@@ -38,7 +38,7 @@ from cift.domain.bar_spec import BarSpec
 from cift.domain.calendar import ALWAYS_OPEN
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument, Number, to_decimal
-from cift.domain.schemas import PRICE_COLUMNS, SIZE_COLUMNS, TIME_COLUMNS, WORD_CODES, check_schema
+from cift.domain.schemas import SIZE_COLUMNS, TIME_COLUMNS, WORD_CODES, check_schema
 from cift.errors import CiftError, DataError, InvalidParameter, NoData, UnknownName
 
 if TYPE_CHECKING:
@@ -329,43 +329,18 @@ class Source:
         return inside
 
 
-def _steps(
-    catalog: Catalog, source: Source, symbol: str, tick_size: Number | None, lot_size: Number | None, calendar: str
-) -> Instrument:
+def _instrument(catalog: Catalog, source: Source, symbol: str, steps: FinestSteps) -> Instrument:
     """The instrument: as given, as the catalog knows it, or inferred by reading the file."""
     known = catalog.instruments().get(symbol)
-    if known is not None:
-        given = {"tick_size": tick_size, "lot_size": lot_size, "calendar": None if calendar == ALWAYS_OPEN else calendar}
-        fields: dict[str, Any] = {**known.to_dict(), **{name: value for name, value in given.items() if value is not None}}
-        return Instrument(**fields)
-    steps: dict[str, Any] = {"tick_size": tick_size, "lot_size": lot_size}
-    wanted = {"tick_size": ("price", PRICE_COLUMNS), "lot_size": ("size", SIZE_COLUMNS)}
-    missing = [name for name, value in steps.items() if value is None]
-    found: dict[str, Decimal] = {}
-    if missing:
+    if known is None and not steps.are_told:
+        rows = 0
         for _, columns in source.batches():
-            if not length(columns):
-                continue
-            for name in missing:
-                what, of_schema = wanted[name]
-                values = [columns[column] for column in of_schema[source.schema]]
-                if name not in found or not all(_lies_on(array, found[name]) for array in values):
-                    step = infer_step(values, what)
-                    found[name] = min(step, found.get(name, step))
-        if not found:
+            if length(columns):
+                steps.see(source.name, source.schema, columns)
+                rows += length(columns)
+        if not rows:
             raise NoData(f"{source.name} holds no rows to import; nothing was written")
-    for name, step in found.items():
-        steps[name] = step
-        words, what = name.replace("_", " "), wanted[name][0]
-        source.notes.append(f"{words} of {symbol} inferred from its {what}s: {step}; pass {name}= to state another")
-    return Instrument(symbol, calendar=calendar, **steps)
-
-
-def _lies_on(values: Array, step: Decimal) -> bool:
-    """Whether all values are whole numbers of a decimal step, which is quicker to say than what their step is."""
-    exponent = step.as_tuple().exponent
-    assert isinstance(exponent, int)
-    return bool(((np.round(values, -exponent) == values) | np.isnan(values)).all())
+    return steps.instrument(symbol, known, source.notes)
 
 
 def run(
@@ -374,21 +349,27 @@ def run(
     symbol: str,
     tick_size: Number | None,
     lot_size: Number | None,
-    calendar: str,
+    calendar: str | None,
     policies: Mapping[str, str] | None,
+    usual: Mapping[str, Any] | None = None,
 ) -> ImportReport:
     """Imports a source; for importers of tables that know their columns.
 
+    Args:
+        tick_size, lot_size, calendar: of the instrument, where the caller gives them; the calendar of "24/7" says nothing.
+        usual: what they are where neither the caller nor the catalog says; None: steps are inferred.
     Raises:
         DataError, CorruptData, NoData: see `import_csv`.
     """
     started = time.perf_counter()
     if source.bars is not None:
         known = catalog.instruments().get(symbol)
-        source.bars.calendar = known.calendar if known is not None and calendar == ALWAYS_OPEN else calendar
+        told = calendar or ALWAYS_OPEN
+        source.bars.calendar = known.calendar if known is not None and told == ALWAYS_OPEN else told
         if "ts_open" not in source.found:
             source.notes.insert(0, source.bars.note)
-    instrument = _steps(catalog, source, symbol, tick_size, lot_size, calendar)
+    steps = FinestSteps(tick_size, lot_size, {"calendar": calendar}, usual)
+    instrument = _instrument(catalog, source, symbol, steps)
     tally = Tally(source.name)
     screen = screen_of(source.schema, instrument, source.name, tally, policies)
     kept = 0

@@ -27,6 +27,7 @@ COLUMNS: dict[SchemaName, dict[str, str]] = {
     "quotes": {"ts_event": TIME, "bid_price": "BID", "bid_size": "BIDSIZ", "ask_price": "OFR", "ask_size": "OFRSIZ"},
     "trades": {"ts_event": TIME, "price": "PRICE", "size": "SIZE"},
 }
+USUAL = {"tick_size": "0.01", "lot_size": 1, "calendar": "XNYS"}
 REGULAR = ("0", "00")
 REGULAR_HOURS: Session = ("09:30", "16:00", "America/New_York")
 
@@ -40,9 +41,9 @@ def import_taq(
     session: Session | None = REGULAR_HOURS,
     skip_conditions: str = "",
     round_lot: int = 100,
-    tick_size: Number = "0.01",
-    lot_size: Number = 1,
-    calendar: str = "XNYS",
+    tick_size: Number | None = None,
+    lot_size: Number | None = None,
+    calendar: str | None = None,
     policies: Mapping[str, str] | None = None,
 ) -> ImportReport:
     """Imports TAQ quotes or trades of one symbol; the file may end in .gz, .zst, .xz or .zip.
@@ -55,9 +56,9 @@ def import_taq(
         session: times of day to keep, by default the regular hours; None: all.
         skip_conditions: letters of sale conditions; a print with any of them is left out.
         round_lot: shares in one unit of a quote's size.
-        tick_size: the finest step of quotes. A print off it passes with the flag OFF_GRID.
-        lot_size: the finest step of sizes.
-        calendar: the instrument's calendar.
+        tick_size: the finest step of quotes; None: what the catalog knows, or 0.01. A print off it passes with the flag OFF_GRID.
+        lot_size: the finest step of sizes; None: what the catalog knows, or 1.
+        calendar: the instrument's calendar; None: what the catalog knows, or XNYS.
         policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit.
 
     Raises:
@@ -90,4 +91,4 @@ def import_taq(
         size_unit=round_lot if schema == "quotes" else 1,
         skip=("COND", skip_conditions) if schema == "trades" and skip_conditions else None,
     )
-    return run(catalog, source, symbol, tick_size, lot_size, calendar, policies)
+    return run(catalog, source, symbol, tick_size, lot_size, calendar, policies, USUAL)

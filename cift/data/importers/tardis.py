@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from cift.data.importers.tables import CsvFile, Source, Times, run
 from cift.data.importers.tardis_books import CHANGES, import_books, levels_shown
 from cift.data.report import ImportReport
-from cift.domain.calendar import ALWAYS_OPEN
 from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Number
 from cift.errors import DataError, NoData, NotSupported
@@ -79,4 +78,4 @@ def import_tardis(
     if schema is None:
         return import_books(catalog, table, symbol, where["symbol"] if where else None, tick_size, lot_size, policies)
     source = Source(table, schema, dict(COLUMNS[schema]), Times("us"), where=where)
-    return run(catalog, source, symbol, tick_size, lot_size, ALWAYS_OPEN, policies)
+    return run(catalog, source, symbol, tick_size, lot_size, None, policies)

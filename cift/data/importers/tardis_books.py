@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cift.data.columns import Array, RawColumns, cut, join, one_array
+from cift.data.importers.known import FinestSteps
 from cift.data.importers.levels import ASK, BID, CLEAR, NO_SIDE, SET, LevelRows, TopOfBook
-from cift.data.importers.mixed import FinestSteps, MixedRows, count_rows, since_snapshot, store
+from cift.data.importers.mixed import MixedRows, count_rows, since_snapshot, store
 from cift.data.importers.tables import INT64_MAX, CsvFile
 from cift.data.report import ImportReport, Tally
 from cift.domain.instrument import Number

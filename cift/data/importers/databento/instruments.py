@@ -11,6 +11,7 @@ from typing import Any
 from cift.data.importers.databento.file import Source, package
 from cift.data.importers.databento.symbols import Held
 from cift.data.importers.definitions import Definition, check_is_definitions, definition_of
+from cift.data.importers.known import instrument_of
 from cift.domain.instrument import Instrument, Number
 from cift.errors import CorruptData, DataError
 
@@ -66,19 +67,15 @@ class Steps:
         """The instrument of a symbol; what was assumed is added to the notes."""
         told, known = self.told.get(one.raw_symbol), self.known.get(one.symbol)
         given = {"tick_size": self.tick_size, "lot_size": self.lot_size, "multiplier": self.multiplier}
-        steps: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if told is not None:
-            steps = {**told.known(), **steps}
-        if known is not None:
-            for name in ("tick_size", "lot_size", "multiplier", "currency"):
-                steps.setdefault(name, getattr(known, name))
-        if "tick_size" not in steps:
-            steps["tick_size"] = Decimal(1).scaleb(-one.decimals)
+            fields = {**told.known(), **fields}
+        usual: dict[str, Any] = {"lot_size": 1}
+        if "tick_size" not in fields and known is None:
+            usual["tick_size"] = Decimal(1).scaleb(-one.decimals)
             notes.append(
-                f"tick size of {one.symbol} inferred from its prices: {steps['tick_size']}; pass definitions= or tick_size="
+                f"tick size of {one.symbol} inferred from its prices: {usual['tick_size']}; pass definitions= or tick_size="
             )
-        if told is not None and told.unit and "multiplier" not in steps:
+        if told is not None and told.unit and "multiplier" not in fields and known is None:
             notes.append(f"a contract of {one.symbol} is {told.unit}; its money counts with multiplier 1, pass multiplier=")
-        steps.setdefault("lot_size", 1)
-        instrument = Instrument(one.symbol, **steps)
-        return instrument if known is None else instrument.filled_from(known)
+        return instrument_of(one.symbol, known, fields, usual)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from cift.data.column_names import ours_to_theirs
 from cift.data.columns import Array, RawColumns, chunks, cut, length, raw_column, stored_columns, to_arrow
+from cift.data.frame_rows import ROWS_PER_BLOCK, ParquetRows, in_blocks
 from cift.data.hashing import ContentHash, selection_hash
 from cift.data.parquet_footer import check_footer
 from cift.data.report import Tally
@@ -82,9 +83,9 @@ def quotes(
         TimeOrder: the rows go back in time.
         NoData: the frame has no rows.
     """
-    given: dict[SchemaName, pa.Table] = {"quotes": _table(frame, "quotes", columns)}
+    given: dict[SchemaName, _Rows] = {"quotes": _rows(frame, "quotes", columns)}
     if trades is not None:
-        given["trades"] = _table(trades, "trades", columns)
+        given["trades"] = _rows(trades, "trades", columns)
     return _view(given, symbol, tick_size, lot_size, instrument, policies, sort=sort)
 
 
@@ -107,7 +108,7 @@ def trades(
 
     The other arguments and the errors are those of `cift.quotes`.
     """
-    given: dict[SchemaName, pa.Table] = {"trades": _table(frame, "trades", columns)}
+    given: dict[SchemaName, _Rows] = {"trades": _rows(frame, "trades", columns)}
     return _view(given, symbol, tick_size, lot_size, instrument, policies, sort=sort)
 
 
@@ -157,15 +158,19 @@ def by_day(columns: RawColumns) -> Iterator[tuple[int, RawColumns]]:
     ts_event, at = columns["ts_event"], 0
     while at < len(ts_event):
         day = int(ts_event[at]) // DAY_NS
-        stop = at + int(np.searchsorted(ts_event[at:] // DAY_NS, day, side="right"))
+        last = (day + 1) * DAY_NS > np.iinfo(np.int64).max
+        stop = len(ts_event) if last else at + int(np.searchsorted(ts_event[at:], (day + 1) * DAY_NS, side="left"))
         yield day, cut(columns, at, stop)
         at = stop
 
 
 def number_rows(columns: RawColumns) -> RawColumns:
     """The rows with `sequence` counted from 0 within each UTC day."""
-    sequence = [np.arange(length(piece), dtype=np.int64) for _, piece in by_day(columns)]
-    return {**columns, "sequence": np.concatenate(sequence) if sequence else np.empty(0, dtype=np.int64)}
+    sequence, at = np.arange(length(columns), dtype=np.int64), 0
+    for _, piece in by_day(columns):
+        sequence[at : at + length(piece)] -= at
+        at += length(piece)
+    return {**columns, "sequence": sequence}
 
 
 def read_frame(frame: Any) -> pa.Table:
@@ -210,12 +215,52 @@ def read_frame(frame: Any) -> pa.Table:
     return table
 
 
-def _table(frame: Any, schema: SchemaName, columns: Mapping[str, str] | None) -> pa.Table:
+@dataclass
+class _Rows:
+    """Rows of one schema before they are screened.
+
+    Args:
+        columns: the raw columns.
+        symbols: what their column `symbol` holds; empty where there is none.
+        owned: whether the arrays are nobody else's, and may be written to.
+    """
+
+    columns: RawColumns
+    symbols: set[Any]
+    owned: bool
+
+    def sort(self) -> None:
+        """Brings them into the order of their times."""
+        order = np.argsort(self.columns["ts_event"], kind="stable")
+        for name in list(self.columns):
+            self.columns[name] = self.columns[name][order]
+        self.owned = True
+
+
+def _rows(frame: Any, schema: SchemaName, columns: Mapping[str, str] | None) -> _Rows:
+    symbols: set[Any] = set()
+    if isinstance(frame, (str, Path)) and Path(frame).is_file():
+        file = ParquetRows(frame)
+        _some(file.rows, schema)
+        found = find_columns(file.names, schema, columns)
+
+        def pieces() -> Iterator[RawColumns]:
+            for first_row, block in file.blocks(dict.fromkeys(found.values())):
+                table = _conformed(block, schema, found, first_row)
+                symbols.update(_symbols(table))
+                yield raw_columns(schema, table)
+
+        return _Rows(file.gather(schema, pieces()), symbols, owned=True)
     table = read_frame(frame)
     # Before the kinds of its columns: an empty frame has those that its library gives to nothing.
-    if not table.num_rows:
+    _some(table.num_rows, schema)
+    table = conform(table, schema, columns)
+    return _Rows(raw_columns(schema, table), _symbols(table), owned=False)
+
+
+def _some(rows: int, schema: SchemaName) -> None:
+    if not rows:
         raise NoData(f"no data: the frame of {schema} has no rows")
-    return conform(table, schema, columns)
 
 
 def conform(table: pa.Table, schema: SchemaName, columns: Mapping[str, str] | None = None) -> pa.Table:
@@ -225,7 +270,11 @@ def conform(table: pa.Table, schema: SchemaName, columns: Mapping[str, str] | No
         DataError: where a column is missing or has values of another kind; the message shows what was found.
         UnknownName: where `columns` names a column that the schema or the table does not have.
     """
-    found = find_columns(table.column_names, schema, columns)
+    return _conformed(table, schema, find_columns(table.column_names, schema, columns))
+
+
+def _conformed(table: pa.Table, schema: SchemaName, found: Mapping[str, str], first_row: int = 0) -> pa.Table:
+    """The same where the columns are found; errors number the rows from `first_row`."""
     target = arrow_schema(schema)
     arrays = []
     for field in target:
@@ -233,7 +282,7 @@ def conform(table: pa.Table, schema: SchemaName, columns: Mapping[str, str] | No
         if source is None:
             arrays.append(_default(field, table.num_rows))
         else:
-            arrays.append(_cast(table.column(source), field, schema, source))
+            arrays.append(_cast(table.column(source), field, schema, source, first_row))
     conformed = pa.Table.from_arrays(arrays, schema=target)
     if "symbol" in found:
         conformed = conformed.append_column("symbol", table.column(found["symbol"]).cast(pa.string()))
@@ -283,15 +332,16 @@ def _default(field: pa.Field, rows: int) -> pa.Array:
     if field.name == "sequence":
         return pa.array(np.arange(rows, dtype=np.int64))
     if field.name in WORD_CODES:
-        return pa.array(["none"] * rows, pa.string()).dictionary_encode().cast(field.type)
+        nobody = np.full(rows, list(WORD_CODES[field.name]).index("none"), dtype=np.int8)
+        return pa.DictionaryArray.from_arrays(pa.array(nobody), pa.array(list(WORD_CODES[field.name])))
     return pa.nulls(rows, field.type)
 
 
-def _cast(column: pa.ChunkedArray, field: pa.Field, schema: SchemaName, source: str) -> pa.ChunkedArray:
+def _cast(column: pa.ChunkedArray, field: pa.Field, schema: SchemaName, source: str, first_row: int) -> pa.ChunkedArray:
     kind = column.type
     try:
         if field.name in WORD_CODES:
-            return _words(column, field)
+            return _words(column, field, first_row)
         if field.name in TIME_COLUMNS:
             if pa.types.is_timestamp(kind):
                 # A cast from a naive timestamp keeps the wall time as UTC; from another zone it keeps the instant.
@@ -313,12 +363,12 @@ def _cast(column: pa.ChunkedArray, field: pa.Field, schema: SchemaName, source: 
             return pc.fill_null(result, float("nan"))  # with a price that is none either, the side is missing
         if field.name == "flags":
             return pc.fill_null(result, LAST)
-        row = int(np.flatnonzero(np.asarray(pc.is_null(result)))[0])
+        row = first_row + int(np.flatnonzero(np.asarray(pc.is_null(result)))[0])
         raise DataError(f"column {source!r} is null at row {row}; {field.name} must be known in every row")
     return result
 
 
-def _words(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+def _words(column: pa.ChunkedArray, field: pa.Field, first_row: int) -> pa.ChunkedArray:
     words = pc.fill_null(column.cast(pa.string()), "none")
     encoded = words.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
@@ -329,7 +379,7 @@ def _words(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
     for index, word in enumerate(encoded.dictionary.to_pylist()):
         name = spellings.get(word.strip().lower(), word.strip().lower())
         if name not in allowed:
-            row = int(np.flatnonzero(encoded.indices.to_numpy() == index)[0])
+            row = first_row + int(np.flatnonzero(encoded.indices.to_numpy() == index)[0])
             raise DataError(f"{field.name} of row {row} is {word!r}; it must be one of {', '.join(allowed)}")
         names.append(name)
     order = {word: index for index, word in enumerate(allowed)}
@@ -344,12 +394,18 @@ def infer_step(columns: list[Array], what: str) -> Decimal:
     Raises:
         DataError: where no step down to 1e-9 will do.
     """
-    values = np.unique(np.concatenate([column[np.isfinite(column)] for column in columns]))
-    for decimals in range(GRID_DECIMALS_MAX + 1):
-        if np.array_equal(np.round(values, decimals), values):
-            return Decimal(1).scaleb(-decimals)
-    off = values[np.round(values, GRID_DECIMALS_MAX) != values][0]
-    raise DataError(f"{what}s such as {float(off)!r} lie on no decimal step down to 1e-9; pass {what_argument(what)}=")
+    decimals = 0
+    for column in columns:
+        for start in range(0, len(column), ROWS_PER_BLOCK):
+            values = column[start : start + ROWS_PER_BLOCK]
+            values = values[np.isfinite(values)]
+            while len(off := values[np.round(values, decimals) != values]):
+                if decimals == GRID_DECIMALS_MAX:
+                    raise DataError(
+                        f"{what}s such as {float(off.min())!r} lie on no decimal step down to 1e-9; pass {what_argument(what)}="
+                    )
+                decimals += 1
+    return Decimal(1).scaleb(-decimals)
 
 
 def what_argument(what: str) -> str:
@@ -358,7 +414,7 @@ def what_argument(what: str) -> str:
 
 
 def _view(
-    given: dict[SchemaName, pa.Table],
+    given: Mapping[SchemaName, _Rows],
     symbol: str | None,
     tick_size: Number | None,
     lot_size: Number | None,
@@ -369,8 +425,12 @@ def _view(
 ) -> Ticks:
     if instrument is not None and (symbol is not None or tick_size is not None or lot_size is not None):
         raise InvalidParameter("pass instrument=, or symbol=, tick_size= and lot_size=, not both")
-    symbol = symbol_of(given, symbol if instrument is None else instrument.symbol)
-    raw = {schema: _sorted(schema, table, sort=sort) for schema, table in given.items()}
+    held = set().union(*(rows.symbols for rows in given.values()))
+    symbol = _one_symbol(held, symbol if instrument is None else instrument.symbol)
+    if sort:
+        for rows in given.values():
+            rows.sort()
+    raw = {schema: rows.columns for schema, rows in given.items()}
     notes: list[str] = []
     if instrument is None:
         if tick_size is None:
@@ -380,10 +440,10 @@ def _view(
             lot_size = infer_step([raw[s][name] for s in raw for name in SIZE_COLUMNS[s]], "size")
             notes.append(f"lot size of {symbol} inferred from its sizes: {lot_size}; pass lot_size= to state another")
         instrument = Instrument(symbol, tick_size=tick_size, lot_size=lot_size)  # type: ignore[arg-type]
-    for schema in raw:
+    for schema, rows in given.items():
         tally = Tally(schema)
         screen = Screen(schema, instrument, schema, tally, policies)
-        raw[schema] = screen.check(raw[schema])
+        raw[schema] = in_blocks(screen.check, rows.columns, owned=rows.owned)
         screen.finish()
         if schema == "trades" and "quotes" in raw:
             _count_outside(raw, tally, screen.policies["outside_quote"])
@@ -404,32 +464,24 @@ def _count_outside(raw: dict[SchemaName, RawColumns], tally: Tally, policy: str)
         raw["trades"] = {**raw["trades"], "flags": flags}
 
 
-def symbol_of(given: Mapping[SchemaName, pa.Table], asked: str | None) -> str:
-    """The one symbol of some tables: what was asked for, what their column `symbol` says, or "DATA".
+def symbol_of(table: pa.Table, asked: str | None) -> str:
+    """The one symbol of a table: what was asked for, what its column `symbol` says, or "DATA".
 
     Raises:
-        DataError: where they hold several, or another than was asked for.
+        DataError: where it holds several, or another than was asked for.
     """
-    held = sorted(
-        {
-            value
-            for table in given.values()
-            if "symbol" in table.column_names
-            for value in pc.unique(table["symbol"]).to_pylist()
-        },
-        key=str,
-    )
+    return _one_symbol(_symbols(table), asked)
+
+
+def _symbols(table: pa.Table) -> set[Any]:
+    return set(pc.unique(table["symbol"]).to_pylist()) if "symbol" in table.column_names else set()
+
+
+def _one_symbol(found: Set[Any], asked: str | None) -> str:
+    held = sorted(found, key=str)
     if len(held) > 1 or (asked is not None and held not in ([], [asked])):
         raise DataError(
             f"the frame holds {', '.join(str(name) for name in held)} in its column 'symbol'; filter it to one symbol"
             + (f", {asked!r} was asked for" if asked is not None else "")
         )
     return asked if asked is not None else held[0] if held else DEFAULT_SYMBOL
-
-
-def _sorted(schema: SchemaName, table: pa.Table, *, sort: bool) -> RawColumns:
-    columns = raw_columns(schema, table)
-    if not sort:
-        return columns
-    order = np.argsort(columns["ts_event"], kind="stable")
-    return {name: array[order] for name, array in columns.items()}

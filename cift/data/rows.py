@@ -36,7 +36,7 @@ def raw_batches(schema: SchemaName, data: Any, symbol: str) -> Iterator[RawColum
             yield from raw_batches(schema, piece, symbol)
     else:
         table = conform(read_frame(data), schema)
-        symbol_of({schema: table}, symbol)
+        symbol_of(table, symbol)
         yield raw_columns(schema, table)
 
 

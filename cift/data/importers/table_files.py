@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from cift.data.frame_rows import BYTES_BUFFERED
 from cift.data.importers.text import LINE_BYTES_MAX, UNREADABLE, open_bytes
 from cift.data.parquet_footer import check_footer
 from cift.errors import CorruptData, DataError, InvalidParameter
@@ -104,7 +105,9 @@ class ParquetFile:
 
     def __post_init__(self) -> None:
         try:
-            self._file = pq.ParquetFile(self.path, page_checksum_verification=True)
+            self._file = pq.ParquetFile(
+                self.path, page_checksum_verification=True, pre_buffer=False, buffer_size=BYTES_BUFFERED
+            )
             check_footer(self._file, self.path)
             self.header = list(self._file.schema_arrow.names)
         except FileNotFoundError:

@@ -46,7 +46,7 @@ _COLUMNS: Final = {
 }  # fmt: skip
 _LINE: Final = r"[0-9]{1,6}(?:\.[0-9]{1,DECIMALS})?,[1-7],-?[0-9]{1,19},-?[0-9]{1,12},-?[0-9]{1,12},(?:-1|0|1)"
 _SEVENTH: Final = r"(?:,[!-+\-.-~]{0,64})"
-_LONG_TIME: Final = re.compile(rb"\.([0-9]{9})([0-9])")
+_LONG_TIME: Final = re.compile(rb"\n([0-9]+)\.([0-9]{9})([0-9])")
 
 _RECORDS_OF: Final = np.zeros(8, dtype=np.int64)
 _RECORDS_OF[[SUBMIT, REDUCE, DELETE, EXECUTE, EXECUTE_HIDDEN]] = 1, 1, 1, 3, 1
@@ -134,13 +134,12 @@ def _follows(block: bytes, line: str) -> bool:
 
 def _round(block: bytes, ns: Array, rounded: Array) -> None:
     """Sets the times of more than nine decimals: the tenth decides."""
+    block = b"\n" + block
     row = at = 0
     for found in _LONG_TIME.finditer(block):
-        point = found.start()
-        row += block.count(b"\n", at, point)
-        at = point
-        seconds = int(block[block.rfind(b"\n", 0, point) + 1 : point])
-        ns[row] = seconds * 1_000_000_000 + int(found[1]) + (found[2] >= b"5")
+        row += block.count(b"\n", at, found.start())
+        at = found.start()
+        ns[row] = int(found[1]) * 1_000_000_000 + int(found[2]) + (found[3] >= b"5")
         rounded[row] = True
 
 

@@ -337,12 +337,11 @@ class _Lives:
         taken = np.cumsum(np.where(is_add, 0, size))
         taken_before = np.concatenate(([0], taken))[first]
         left = np.repeat(origin[2] + taken_before, lengths) - taken
-        ends = np.zeros(len(rows), dtype=bool)
-        ends[first + lengths - 1] = True
-        bad = ~plain[rows] | other | (is_add & ~begins) | (left < 0) | ((left == 0) & ~ends) | ((kind == DELETE) & (left != 0))
+        # What goes on when nothing is left takes more than there is, or adds it again.
+        bad = ~plain[rows] | other | (is_add & ~begins) | (left < 0) | ((kind == DELETE) & (left != 0))
         if len(first):
             odd |= np.logical_or.reduceat(bad, first)
-        return cls(rows, first, lengths, added, odd, left[ends])
+        return cls(rows, first, lengths, added, odd, left[first + lengths - 1])
 
     def outcome(self, messages: Messages) -> tuple[Passing[tuple[int, Order]], dict[int, Order], list[int]]:
         """Of ordinary orders: see `Block`."""

@@ -142,7 +142,10 @@ def write_lobster(path: str, orders: Any) -> None:
     kinds = {"add": 1, "cancel": 2, "fill": 4}
     # LOBSTER has no message for an order that is moved: those are left out.
     moved = orders.filter(pl.col("action") == "modify")["order_id"].unique()
-    rows = orders.filter(pl.col("action").is_in(list(kinds)) & ~pl.col("order_id").is_in(moved.implode()))
+    # An execution is one message, whose cancel is understood; with both, most orders would be taken from twice.
+    filled = (pl.col("action") == "fill").any().over("ts_event", "order_id")
+    said = pl.col("action").is_in(list(kinds)) & ~(filled & (pl.col("action") == "cancel"))
+    rows = orders.filter(said & ~pl.col("order_id").is_in(moved.implode()))
     midnight_ns = MONDAY_NS + 5 * 3_600 * UNITS
     since = rows["ts_event"].to_physical().to_numpy() - midnight_ns
     stamps = [f"{whole}.{rest:09d}" for whole, rest in zip(*np.divmod(since, UNITS), strict=True)]

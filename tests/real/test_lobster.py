@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cift
-from cift.data.importers import import_lobster
+from cift.data.importers import import_lobster, lobster_replay
 from cift.sim.run import RunSpec, push, simulator
 from tests.real import standin
 
@@ -86,6 +86,25 @@ def test_one_phantom_explains_the_rest(real_data: Path, tmp_path: Path, capsys: 
     with capsys.disabled():
         print(f"\nLOBSTER level 1, the phantom named: {equal:,} of {len(expected):,} rows equal")
     assert equal >= 91_996
+
+
+def test_message_by_message_it_is_the_same(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = []
+    for way in ("together", "one by one"):
+        if way == "one by one":
+            monkeypatch.setattr(lobster_replay, "read", lambda block: None)
+        catalog = cift.Catalog(tmp_path / way)
+        report = import_lobster(
+            catalog,
+            real_data / MESSAGES,
+            real_data / FIRST_ROWS,
+            symbol="AAPL.XNAS",
+            phantoms=[PHANTOM],
+            price_increment="0.01",
+        )
+        told = list(report.counts.items()), report.notes, report.quarantine, report.rows_read, report.rows_written
+        outcomes.append((catalog.ticks("AAPL.XNAS").feeds[0].content_hash, *told))
+    assert outcomes[0] == outcomes[1]
 
 
 def test_fifty_levels_while_they_are_announced(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cift.data.columns import RawColumns
+from cift.data.columns import RawColumns, join, length
 from cift.domain.schemas import ACTION_CODES, CHUNK_DTYPES, NO_TIME_NS, SIDE_CODES
 
 ADD, CANCEL, MODIFY = ACTION_CODES["add"], ACTION_CODES["cancel"], ACTION_CODES["modify"]
@@ -16,6 +16,9 @@ ROWS_PER_BATCH = 65_536
 SEED_ID_FIRST = 2**63
 """Synthetic order ids, of orders whose true id no message told, start here; venues' own ids are far below."""
 
+DTYPES = {name: dtype for name, dtype in CHUNK_DTYPES["mbo"].items() if name not in ("ts_recv", "sequence")}
+DTYPES["venue_seq"] = "int64"
+"""The columns that records are added with, in the order of `Records.add`, and their NumPy types."""
 Record = tuple[int, int, int, float, float, int, int, int]
 
 
@@ -25,6 +28,8 @@ class Records:
     def __init__(self) -> None:
         self.rows_taken = 0
         self._records: list[Record] = []
+        self._pieces: list[RawColumns] = []
+        self._rows_in_pieces = 0
 
     def add(
         self,
@@ -40,19 +45,43 @@ class Records:
         """Adds one record: times in ns, action and side as raw codes, price (NaN: none) and size in natural units."""
         self._records.append((ts_event, action, side, price, size, order_id, flags, venue_seq))
 
+    def seal(self) -> None:
+        """Leaves the records added so far where they are, whatever is merged later."""
+        if self._records:
+            self._pieces.append(_columns(self._records))
+            self._rows_in_pieces += len(self._records)
+            self._records = []
+
+    def merge(self, columns: RawColumns) -> None:
+        """Adds the rows of some columns, those of `add` by name, and sorts them with the records since `seal` by `venue_seq`."""
+        if self._records:
+            columns = join([_columns(self._records), columns])
+            order = np.argsort(columns["venue_seq"], kind="stable")
+            columns = {name: column[order] for name, column in columns.items()}
+            self._records = []
+        self._pieces.append(columns)
+        self._rows_in_pieces += length(columns)
+
+    def room(self) -> int:
+        """How many records may come until a batch is ready; 0 or less: it is."""
+        return ROWS_PER_BATCH - self._rows_in_pieces - len(self._records)
+
     def full(self) -> bool:
         """Whether a batch is ready to be taken."""
-        return len(self._records) >= ROWS_PER_BATCH
+        return self.room() <= 0
 
     def take(self) -> RawColumns:
         """All records added since the last call, as raw columns."""
-        rows = len(self._records)
-        names = ("ts_event", "action", "side", "price", "size", "order_id", "flags", "venue_seq")
-        dtypes = {**CHUNK_DTYPES["mbo"], "venue_seq": "int64"}
-        values = zip(*self._records, strict=True) if rows else ((),) * len(names)
-        columns: RawColumns = {name: np.array(column, dtype=dtypes[name]) for name, column in zip(names, values, strict=True)}
+        self.seal()
+        columns = join(self._pieces or [_columns([])])
+        rows = length(columns)
         columns["ts_recv"] = np.full(rows, NO_TIME_NS, dtype=np.int64)
         columns["sequence"] = np.full(rows, NO_TIME_NS, dtype=np.int64)
-        self._records = []
+        self._pieces, self._rows_in_pieces = [], 0
         self.rows_taken += rows
         return columns
+
+
+def _columns(records: list[Record]) -> RawColumns:
+    values = zip(*records, strict=True) if records else ((),) * len(DTYPES)
+    return {name: np.array(column, dtype=DTYPES[name]) for name, column in zip(DTYPES, values, strict=True)}

@@ -12,12 +12,13 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from cift.errors import CorruptData, DataError
+from cift.errors import CiftError, CorruptData, DataError
 
 UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, pa.ArrowException)
 """What a damaged file raises while it is read."""
 LINE_BYTES_MAX = 1 << 20
 """No line of any format read here comes near this; a longer one is damage, or a decompression bomb."""
+BYTES_PER_READ = 1 << 18
 
 
 def open_bytes(path: Path) -> IO[bytes] | Any:
@@ -62,11 +63,21 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
         DataError: the file is not there, a line is not ASCII text or longer than 1 MiB; the message names file and row.
         CorruptData: the compressed data is damaged.
     """
-    for row, line, _ in byte_lines(path):
+    for before, block in line_blocks(path):
+        yield from lines_of(path.name, before, block)
+
+
+def lines_of(source: str, before: int, block: bytes) -> Iterator[tuple[int, str]]:
+    """The lines of a block of `line_blocks`, as `lines` has them.
+
+    Raises:
+        DataError: a line is not ASCII text; the message names source and row.
+    """
+    for row, line, _ in _cut(before, block):
         try:
             yield row, line.decode("ascii")
         except UnicodeDecodeError:
-            raise DataError(f"{path.name}, row {row}: {line[:60]!r} is not text; is this the right file?") from None
+            raise DataError(f"{source}, row {row}: {line[:60]!r} is not text; is this the right file?") from None
 
 
 def byte_lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
@@ -76,22 +87,57 @@ def byte_lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
         DataError: the file is not there, or a line is longer than 1 MiB; the message names file and row.
         CorruptData: the compressed data is damaged.
     """
-    row = 0
+    for before, block in line_blocks(path):
+        yield from _cut(before, block)
+
+
+def _cut(before: int, block: bytes) -> Iterator[tuple[int, bytes, bool]]:
+    pieces = block.split(b"\n")
+    rest = pieces.pop()
+    row = before
+    for row, piece in enumerate(pieces, start=before + 1):
+        yield row, piece.rstrip(b"\r"), True
+    if rest:
+        yield row + 1, rest.rstrip(b"\r"), False
+
+
+def line_blocks(path: Path, bytes_min: int = 1) -> Iterator[tuple[int, bytes]]:
+    """Whole lines of a file, many at a time: how many lines came before, and the lines with their ends.
+
+    Only the file's very last line may lack its end; it is a block of its own then. What can be read of a damaged file is
+    handed on before the error is raised.
+
+    Args:
+        path: the file.
+        bytes_min: a block has as many bytes at least, but for the last.
+
+    Raises:
+        DataError: the file is not there, or a line is longer than 1 MiB; the message names file and row.
+        CorruptData: the compressed data is damaged.
+    """
+    row, held, rest = 0, b"", b""
+    fault: CiftError | None = None
     try:
         with open_bytes(path) as stream:
-            rest = b""
-            while block := stream.read(1 << 18):
-                pieces = (rest + block).split(b"\n")
-                rest = pieces.pop()
-                for piece in pieces:
-                    row += 1
-                    yield row, piece.rstrip(b"\r"), True
+            while fault is None and (piece := stream.read(BYTES_PER_READ)):
+                piece = rest + piece
+                end = piece.rfind(b"\n") + 1
+                held, rest = held + piece[:end], piece[end:]
+                if len(held) >= bytes_min:
+                    yield row, held
+                    row, held = row + held.count(b"\n"), b""
                 if len(rest) > LINE_BYTES_MAX:
-                    raise DataError(f"{path.name}, row {row + 1}: a line of more than {LINE_BYTES_MAX} bytes")
-            if rest:
-                row += 1
-                yield row, rest.rstrip(b"\r"), False
+                    number = row + held.count(b"\n") + 1
+                    fault = DataError(f"{path.name}, row {number}: a line of more than {LINE_BYTES_MAX} bytes")
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except UNREADABLE as error:
-        raise CorruptData(f"{path.name} cannot be read after row {row}: {error}") from None
+        number = row + held.count(b"\n")
+        fault = CorruptData(f"{path.name} cannot be read after row {number}: {error}")
+    if held:
+        yield row, held
+        row += held.count(b"\n")
+    if fault is not None:
+        raise fault
+    if rest:
+        yield row, rest

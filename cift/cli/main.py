@@ -350,9 +350,9 @@ def import_lobster_command(
     to: To,
     symbol: Annotated[str, typer.Option(help="With its venue: AAPL.XNAS.")],
     date: Annotated[str | None, typer.Option(help="The day in New York; default: from the file's name.")] = None,
-    tick_size: Annotated[str, typer.Option(help="The finest step of orders.")] = "0.01",
+    tick_size: Annotated[str | None, typer.Option(help="The finest step of orders; default: as stored, or 0.01.")] = None,
     price_increment: Annotated[str | None, typer.Option(help="The grid of displayed orders, where coarser.")] = None,
-    lot_size: Annotated[str, typer.Option(help="The finest step of sizes.")] = "1",
+    lot_size: Annotated[str | None, typer.Option(help="The finest step of sizes; default: as stored, or 1.")] = None,
     policy: Policies = None,
     as_json: Json = False,
 ) -> None:

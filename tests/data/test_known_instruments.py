@@ -19,6 +19,7 @@ from cift.data.importers import (
     import_databento,
     import_hyperliquid,
     import_lean,
+    import_lobster,
     import_parquet,
     import_taq,
     import_tardis,
@@ -134,6 +135,12 @@ def hyperliquid(catalog: Catalog, folder: Path, **given: object) -> None:
 
 
 @importer
+def lobster(catalog: Catalog, folder: Path, **given: object) -> None:
+    path = text_file(folder, "ABC_2026-01-05_message.csv", "36000.1,1,7,2,105000,1\n36000.2,1,8,3,107500,-1\n")
+    import_lobster(catalog, path, symbol=SYMBOL, **given)
+
+
+@importer
 def bitstamp(catalog: Catalog, folder: Path, **given: object) -> None:
     path = text_file(folder, "2015.log", log_of(order("created", 1, "bid", "10.50", "2.00000000")))
     import_bitstamp(catalog, path, symbol=SYMBOL, **given)
@@ -188,7 +195,7 @@ def test_rows_are_screened_by_the_rules_that_are_stored(catalog, tmp_path, run):
     assert catalog.instruments() == {SYMBOL: coarse}
 
 
-SHOWN = ("taq", "lean", "truefx", "tardis_book", "bitstamp")
+SHOWN = ("taq", "lean", "truefx", "tardis_book", "lobster", "bitstamp")
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -220,7 +227,7 @@ def test_an_instrument_that_nobody_knows_is_inferred_or_usual(catalog, tmp_path,
     made = catalog.instruments()[SYMBOL]
     assert float(made.tick_size) in (0.01, 0.1)
     assert (made.multiplier, made.currency, made.price_increment, made.expiry) == (1, "USD", None, None)
-    assert made.calendar == ("XNYS" if run is taq else "24/7")
+    assert made.calendar == ("XNYS" if run in (taq, lobster) else "24/7")
 
 
 def test_three_who_may_tell_are_heard_in_their_order():

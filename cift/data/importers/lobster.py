@@ -35,13 +35,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
+from cift.data.importers.known import instrument_of
 from cift.data.importers.lobster_blocks import NO_LEVEL, PRICE_UNITS_MAX, PRICE_UNITS_PER_DOLLAR, SIZE_MAX
 from cift.data.importers.lobster_replay import Level, Replay
 from cift.data.importers.records import ASK, BID
 from cift.data.importers.text import line_blocks, lines
 from cift.data.report import ImportReport
 from cift.data.times import datetime_ns
-from cift.domain.instrument import Instrument, Number, to_decimal
+from cift.domain.instrument import Number, to_decimal
 from cift.errors import DataError, InvalidParameter, NoData
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ ZONE = "America/New_York"
 BYTES_PER_BLOCK = 1 << 20
 
 _DATE = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)")
+
+
+USUAL = {"tick_size": "0.01", "lot_size": 1, "calendar": "XNYS"}
 
 
 class Phantom(NamedTuple):
@@ -76,10 +80,10 @@ def import_lobster(
     *,
     symbol: str,
     date: str | dt.date | None = None,
-    tick_size: Number = "0.01",
+    tick_size: Number | None = None,
     price_increment: Number | None = None,
-    lot_size: Number = 1,
-    calendar: str = "XNYS",
+    lot_size: Number | None = None,
+    calendar: str | None = None,
     phantoms: Iterable[Phantom | tuple[int, str, Number, int]] = (),
     policies: Mapping[str, str] | None = None,
 ) -> ImportReport:
@@ -91,10 +95,11 @@ def import_lobster(
         orderbook_file: its first row seeds the book, at as many levels as it has; None: the book starts empty.
         symbol: with its venue, "AAPL.XNAS".
         date: the day in New York; None: from the file's name.
-        tick_size: the finest step of orders. A print off it (a hidden midpoint) passes with the flag OFF_GRID.
+        tick_size: the finest step of orders; None: what the catalog knows, or 0.01. A print off it (a hidden midpoint) passes with
+            the flag OFF_GRID.
         price_increment: the grid of displayed orders, where it is coarser than the tick; prints off it are counted.
-        lot_size: the finest step of sizes.
-        calendar: the instrument's calendar.
+        lot_size: the finest step of sizes; None: what the catalog knows, or 1.
+        calendar: the instrument's calendar; None: what the catalog knows, or XNYS.
         phantoms: orders known to be gone, see `Phantom`.
         policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit: of "duplicate" (an order
             announced again; let in, it stands as announced last), "negative_price", "zero_price" and "price_jump".
@@ -111,8 +116,8 @@ def import_lobster(
     """
     started = time.perf_counter()
     path = Path(message_file)
-    steps = {"tick_size": tick_size, "lot_size": lot_size, "price_increment": price_increment}
-    instrument = Instrument(symbol, calendar=calendar, **steps)  # type: ignore[arg-type]
+    given = {"tick_size": tick_size, "lot_size": lot_size, "price_increment": price_increment, "calendar": calendar}
+    instrument = instrument_of(symbol, catalog.instruments().get(symbol), given, USUAL)
     seed = None if orderbook_file is None else _first_row(Path(orderbook_file))
     replay = Replay(path.name, _midnight_ns(path, date), instrument, seed, _by_row(phantoms), policies)
     with catalog.writer() as writer:

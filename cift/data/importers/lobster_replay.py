@@ -50,7 +50,7 @@ from cift.data.importers.text import lines_of
 from cift.data.report import Tally
 from cift.domain.instrument import Instrument
 from cift.domain.schemas import LAST, OFF_GRID, SNAPSHOT
-from cift.errors import DataError, InvalidParameter, OffTickPrice, TimeOrder
+from cift.errors import DataError, InvalidParameter, OffLotSize, OffTickPrice, TimeOrder
 
 if TYPE_CHECKING:
     from cift.data.columns import RawColumns
@@ -216,7 +216,7 @@ class Replay:
             self.tally.keep_aside(self.row, "zero_size", line)
             return None
         if _is_off(size, self._lot):
-            raise DataError(f"{self._where()}: size {size} is not a whole number of lots of {self.instrument.lot_size}")
+            raise OffLotSize(f"{self._where()}: size {size} is not a whole number of lots of {self.instrument.lot_size}")
         if kind in (SUBMIT, REDUCE, DELETE, EXECUTE) and _is_off(price, self._tick):
             raise OffTickPrice(
                 f"{self._where()}: price {Decimal(price) / PRICE_UNITS_PER_DOLLAR} of an order is not on the tick "

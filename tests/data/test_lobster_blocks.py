@@ -18,7 +18,7 @@ from cift.data.importers.lobster_blocks import Block, read
 from cift.data.importers.lobster_replay import Replay
 from cift.data.importers.records import ASK, BID
 from cift.domain.instrument import Instrument
-from cift.errors import CiftError
+from cift.errors import CiftError, TimeOrder
 
 MIDNIGHT_NS = 1_710_129_600_000_000_000
 NAME = "ABC.csv"
@@ -316,10 +316,23 @@ TIMES = {
 }
 
 
+GOING_BACK = {
+    "back",
+    "back after a halt",
+    "back by what rounding leaves",
+    "back behind one on its own",
+    "back to one on its own",
+}
+
+
 def assert_same(
     path: Path, lines: list[str], seed: Any = None, grid: Any = None, phantoms: Any = None, policies: Any = None
-) -> None:
-    """In blocks of any size, with everything but the ordinary taken by hand, a file is what it is message by message."""
+) -> tuple[type[CiftError], str] | None:
+    """In blocks of any size, with everything but the ordinary taken by hand, a file is what it is message by message.
+
+    Returns:
+        The error that it ends with.
+    """
     path.write_bytes("".join(f"{line}\n" for line in lines).encode())
     case = (phantoms or {}, policies, seed, grid or {})
     with settings_of(ROWS_PER_BATCH=4, read=lambda block: None):
@@ -329,6 +342,8 @@ def assert_same(
             got = outcome(path, bytes_min, *case)
         for name, value in expected.items():
             assert got[name] == value, (name, lines)
+    error: tuple[type[CiftError], str] | None = expected["error"]
+    return error
 
 
 @pytest.mark.parametrize(
@@ -343,11 +358,12 @@ def test_a_life_of_an_order(tmp_path: Path, life: str, grid: Any) -> None:
 
 @pytest.mark.parametrize("times", TIMES)
 def test_times_that_go_back(tmp_path: Path, times: str) -> None:
-    lines = ["34200,1,8,500,1000000,1"]
+    lines = ["34200,1,8,300,1000000,1"]
     for number, time in enumerate(TIMES[times].split(), start=9):
         of_kind = {"h": "7,0,0,-1,-1", "n": f"1,{number},0,1000000,1", "u": "2,7,10,1000000,1"}
         lines.append(f"{time.rstrip('hnu')},{of_kind.get(time[-1], f'1,{number},30,1000000,1')}")
-    assert_same(tmp_path / NAME, [*lines, "34210,3,8,500,1000000,1"], SEED)
+    error = assert_same(tmp_path / NAME, [*lines, "34210,3,8,300,1000000,1"], SEED)
+    assert (error and error[0]) == (TimeOrder if times in GOING_BACK else None)
 
 
 @pytest.mark.parametrize("grid", [{}, {"tick_size": "0.005", "lot_size": 10}, {"tick_size": "0.00000000001"}])

@@ -267,7 +267,9 @@ class QuestDB:
             return asking.latest(transport, names, schema)
 
     def asof(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> pl.DataFrame:
-        """Each trade with the quote that stood when it happened (ASOF JOIN): the last one at or before its time.
+        """Each trade with the quote that stood when it happened (LT JOIN): the last one strictly before its time.
+
+        As `cift.features.join_asof` has it: a quote of the trade's own nanosecond may show what the trade left behind.
 
         Returns:
             ts_event, price, size, aggressor, trade_id, sequence, and bid_price, bid_size, ask_price, ask_size, ts_quote.

@@ -60,10 +60,11 @@ class QuestDB:
         by: str | None = None,
         resend: bool = False,
     ) -> LoadReport:
-        """Stores whole days of a catalog, or of a view, in the tables `mbo`, `quotes` and `trades`, which are made if need be.
+        """Stores whole days of a catalog, or of a view, in the tables `mbo`, `mbp`, `quotes`, `trades` and `bars`.
 
         It may be called again at any time: days that the server holds are not sent again, and a day that was broken off is
-        completed. No row is ever there twice.
+        completed. So is one that got more rows behind those that the server holds: by `Catalog.append`, or as the last bar of a day
+        lies on the next one, by its end. No row is ever there twice.
 
         Args:
             source: a catalog, or a view of one or of frames; of a view, every day that it touches.
@@ -72,7 +73,8 @@ class QuestDB:
                 that works.
             resend: send days that the server holds, too.
         Raises:
-            CatalogError: the server holds other rows of a day, or another instrument, or a table of another form.
+            CatalogError: the server holds rows of a day that the source's do not begin with, or another instrument, or a table of
+                another form.
             UnknownSymbol, NoData: as the catalog.
         """
         with self.server.open() as transport:

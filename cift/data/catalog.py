@@ -34,7 +34,7 @@ from cift.data.reading import ALWAYS, Interval, PartitionReader, interval_of, se
 from cift.data.report import ImportReport, Tally
 from cift.data.rows import raw_batches
 from cift.data.storage import Disk, Staging, locked
-from cift.data.stored_bars import Among, begun
+from cift.data.stored_bars import Among, begun, begun_hashes, days_of_begun
 from cift.data.times import DAY_NS, Session, TimeLike, iso, time_ns, time_range
 from cift.data.upkeep import (
     Consolidated,
@@ -496,7 +496,7 @@ class Catalog:
         with the first row of its first day, so give days there.)
 
         Args:
-            start, end: as of `ticks`.
+            start, end: as of `ticks`; of bars, as of `bars`.
         Raises:
             UnknownSymbol: where the catalog holds no rows of it. NoData: where it holds none of that period.
         """
@@ -506,11 +506,16 @@ class Catalog:
         for reader in self.partitions(symbol, start_ns, end_ns):
             found.setdefault(reader.manifest.dataset, []).append(reader)
         hashes: dict[str, str] = {
+            name: selection_hash("bars", days)
+            for name, readers in found.items()
+            if name.startswith("bars/") and (days := begun_hashes(readers, interval))
+        }
+        hashes |= {
             name: CatalogFeed(
                 symbol, readers[0].manifest.schema, self.instruments()[symbol], tuple(readers), (interval,)
             ).content_hash
             for name, readers in found.items()
-            if any(_holds(reader, (interval,)) for reader in readers)
+            if not name.startswith("bars/") and any(_holds(reader, (interval,)) for reader in readers)
         }
         if not hashes:
             raise NoData(self._no_data(symbol, [*found], start_ns, end_ns, None))
@@ -527,13 +532,20 @@ class Catalog:
     def partitions(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> list[PartitionReader]:
         """Readers of the days of a symbol that lie between two dates, schema by schema (`end` excluded; a lone date is that day).
 
+        Of bars also the day behind, where it holds bars that began before `end`: a bar belongs to the day of its end.
+
         Raises:
             UnknownSymbol: where the catalog holds no rows of it.
             NoData: where it holds none of that period.
         """
         datasets = self._held(symbol)
         start_ns, end_ns = time_range(start, end)
-        found = [reader for dataset in datasets for reader in self._readers(dataset, symbol, start_ns, end_ns)]
+        found: list[PartitionReader] = []
+        for dataset in datasets:
+            if dataset.startswith("bars/"):
+                found += days_of_begun(self._readers(dataset, symbol, start_ns), end_ns)
+            else:
+                found += self._readers(dataset, symbol, start_ns, end_ns)
         if not found:
             raise NoData(self._no_data(symbol, datasets, start_ns, end_ns, None))
         return found
@@ -752,7 +764,8 @@ class Catalog:
                 .zst, CSV and JSON lines in .gz.
             symbol: may be left out where the catalog holds one.
             schema: which kind of record, "trades", or "bars/1m"; may be left out where the symbol has one.
-            start, end: as for `ticks`; orders from the first of their day, because the book is built from there.
+            start, end: as for `ticks`; orders from the first of their day, because the book is built from there; bars by the time
+                when they began, as in `bars`.
             format: where the name does not say it; "dbn-csv" is CSV with the columns and numbers of Databento's.
             overwrite: whether a file that is there is replaced.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cift.data.columns import Array, RawColumns, cut, length
+from cift.data.hashing import ContentHash
 from cift.data.manifest import Manifest, Partition, dataset_name
 from cift.data.reading import ALWAYS, Interval, PartitionReader, interval_of
 from cift.data.times import DAY_NS, time_ns
@@ -164,6 +165,37 @@ def begun(readers: Iterable[PartitionReader], start_ns: int | None, end_ns: int 
                 yield {name: array[inside] for name, array in columns.items()}
             if columns["ts_open"][-1] >= period[1]:
                 return
+
+
+def days_of_begun(readers: Iterable[PartitionReader], end_ns: int | None) -> Iterator[PartitionReader]:
+    """The days in which bars that began before a time ended: those before it, and later ones that hold such a bar.
+
+    Args:
+        readers: of the days from the first wanted one on, ascending; none is opened behind the first that holds no such bar.
+    """
+    for reader in readers:
+        day_ns, _ = time_ns(reader.manifest.date, "date")
+        behind = end_ns is not None and day_ns >= end_ns
+        if behind and not any(inside.any() for _, inside in by_begin(reader, interval_of(None, end_ns))):
+            return
+        yield reader
+
+
+def begun_hashes(readers: Iterable[PartitionReader], period: Interval) -> list[tuple[str, str]]:
+    """By day, the hash of the stored bars that began within a period, counted from 0: that of a day that holds no others.
+
+    Days without one are left out.
+    """
+    hashes = []
+    for reader in readers:
+        total = ContentHash(reader.manifest.schema)
+        for columns, inside in by_begin(reader, period):
+            if inside.any():
+                picked = {name: array[inside] for name, array in columns.items()}
+                total.update({**picked, "sequence": np.arange(total.rows, total.rows + length(picked))})
+        if total.rows:
+            hashes.append((reader.manifest.date, total.hexdigest()))
+    return hashes
 
 
 def by_begin(reader: PartitionReader, period: Interval) -> Iterator[tuple[RawColumns, Array]]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from cift.data.catalog import Catalog
+from cift.data.times import iso
 from cift.errors import (
     CatalogError,
     CorruptData,
@@ -174,6 +175,38 @@ def test_written_bars_take_the_place_of_what_they_overlap_and_of_nothing_else(tm
 
 
 DATASET = "bars/spec=tick-5"
+
+
+@given(writings(), st.integers(0, 900), st.one_of(st.none(), st.integers(1, 400)))
+@settings(max_examples=60, deadline=None)
+def test_a_period_means_the_same_bars_in_a_frame_in_a_file_and_in_a_hash(tmp_path_factory, made, first, lasts):
+    """Those that began within it. A file of them, written to another catalog, has the hash that was told."""
+    folder = tmp_path_factory.mktemp("bars")
+    catalog = Catalog(folder / "one", disk=QuickDisk())
+    for number, new in enumerate(made):
+        catalog.write("bars", SYMBOL, of_spans(new, float(number)), ABC, spec="tick-5")
+    start_ns = MONDAY_NS + first * QUARTER_NS
+    end_ns = None if lasts is None else start_ns + lasts * QUARTER_NS
+    period = iso(start_ns), None if end_ns is None else iso(end_ns)
+    every = catalog.bars(SYMBOL, "tick-5")
+    begun = every["ts_open"].to_physical()
+    expected = every.filter((begun >= start_ns) & ((begun < end_ns) if end_ns is not None else True))
+    if expected.is_empty():
+        for ask in (lambda: catalog.export(folder / "x.parquet", start=period[0], end=period[1]),
+                    lambda: catalog.content_hash(SYMBOL, *period)):  # fmt: skip
+            with pytest.raises(NoData):
+                ask()
+        assert not (folder / "x.parquet").exists()
+        return
+    report = catalog.export(folder / "x.parquet", start=period[0], end=period[1], schema="bars")
+    assert_frame_equal(pl.read_parquet(folder / "x.parquet").select(expected.columns), expected, check_dtypes=False)
+    copy = Catalog(folder / "two", disk=QuickDisk())
+    copy.write("bars", SYMBOL, folder / "x.parquet", ABC, spec="tick-5")
+    assert copy.describe(SYMBOL)["schemas"][DATASET]["content_hash"] == report.content_hash
+    assert catalog.content_hash(SYMBOL, *period) == copy.content_hash(SYMBOL) == {DATASET: report.content_hash}
+    # The days that hold them, as another store takes them.
+    days = [reader.manifest.date for reader in catalog.partitions(SYMBOL, *period)]
+    assert {str(day) for day in expected["ts_event"].dt.date()} <= set(days)
 
 
 def test_bars_of_one_print_replace_themselves(catalog):

@@ -16,9 +16,10 @@ from cift.data.columns import RawColumns
 from cift.data.questdb import loading
 from cift.data.questdb.tables import LOADED, read_days
 from cift.data.questdb.transport import OpenTransport
+from cift.data.times import time_range
 from cift.errors import CatalogError
 from tests.data.market import ABC, DAY_NS, HOUR_NS, MONDAY_NS, QuickDisk, make, take
-from tests.data.test_stored_bars import bars
+from tests.data.test_stored_bars import bars, of_spans
 from tests.servers.questdb_server import QuestDBServer
 
 
@@ -72,6 +73,42 @@ def test_bars_are_loaded_day_by_day(questdb: QuestDBServer, tmp_path: Any, by: s
         assert_frame_equal(server.frame("bars", symbol, spec="1h").select(hours.columns), hours[: 24 * day + 24])
     report = server.load(catalog, symbol, by=by)
     assert (report.rows, report.rows_sent, report.days_there) == (72, 0, 4)
+
+
+def test_a_day_of_bars_is_the_one_of_the_catalog(questdb: QuestDBServer, tmp_path: Any) -> None:
+    """Those that began on it, also where they end on the day after or later; and what is loaded for a period has all of them."""
+    symbol, server = "BEGUN.SIM", questdb.client()
+    catalog, quarter = Catalog(tmp_path, disk=QuickDisk()), HOUR_NS // 4
+    rng = np.random.default_rng(4)
+    edges = MONDAY_NS + np.cumsum(rng.integers(0, 60, 120)) * quarter
+    catalog.write(
+        "bars", symbol, of_spans([*zip(edges[:-1:2], edges[1::2], strict=True)], 7.0), instrument(symbol), spec="tick-5"
+    )
+    catalog.write("bars", symbol, bars(300, length_ns=quarter), spec="15m")
+    # The second day with the last bars that began on it, then all.
+    for given in ({"start": "2026-01-06"}, {}):
+        server.load(catalog, symbol, **given)
+        periods = [("2026-01-06", None)] if given else PERIODS
+        for spec in ("tick-5", "15m"):
+            for start, end in periods:
+                stored = begun(catalog.bars(symbol, spec), *time_range(start, end))
+                assert_frame_equal(server.frame("bars", symbol, start, end, spec=spec).select(stored.columns), stored)
+    assert server.frame("bars", symbol, "2027-01-01", spec="15m").is_empty()
+
+
+def begun(frame: pl.DataFrame, start_ns: int | None, end_ns: int | None) -> pl.DataFrame:
+    opened = frame["ts_open"].to_physical()
+    return frame.filter((opened >= (start_ns or 0)) & (opened < (2**63 - 1 if end_ns is None else end_ns)))
+
+
+PERIODS = [
+    ("2026-01-05", None),
+    ("2026-01-06", None),
+    ("2026-01-05T23:45", "2026-01-06T00:00"),
+    ("2026-01-05T23:45:00.000000001", "2026-01-06T12:00"),
+    (None, "2026-01-07"),
+    (None, None),
+]
 
 
 @pytest.mark.parametrize("by", ["ilp", "parquet"])

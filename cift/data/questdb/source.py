@@ -68,7 +68,8 @@ class QuestDB:
 
         Args:
             source: a catalog, or a view of one or of frames; of a view, every day that it touches.
-            symbols, start, end: what of a catalog (`end` excluded; a lone date is that day; none: all).
+            symbols, start, end: what of a catalog (`end` excluded; a lone date is that day; none: all); of bars also the day
+                behind, where bars that began before `end` ended.
             by: "parquet" has a server on this machine read files from its import folder, "ilp" sends rows; None: the faster one
                 that works.
             resend: send days that the server holds, too.
@@ -240,8 +241,9 @@ class QuestDB:
         """The stored records of a symbol as one frame, in the order of their time; all of it is in memory.
 
         Args:
-            schema: "mbo", "quotes" or "trades".
-            symbol, start, end: as in `ticks`; a record of `mbo` is cut like the others.
+            schema: "mbo", "mbp", "quotes", "trades" or "bars".
+            symbol, start, end: as in `ticks`; a record of `mbo` is cut like the others, and bars by the time when they began, as in
+                `Catalog.bars`.
             columns: some of the table's; None: all.
             spec: of bars, what ends one: "1m".
         """

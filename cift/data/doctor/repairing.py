@@ -450,12 +450,13 @@ def _write_catalog(target: Path, mended: Iterator[_Series], passed: set[str], so
     from cift.data.catalog import Catalog
 
     original = Catalog(source)
-    actions = original.actions(symbol)
     try:
         catalog = Catalog(target)
         # Those without rows too: a future to come, or an index that others are told by.
         catalog.write_instruments(one for name, one in original.instruments().items() if symbol in (None, name))
-        if actions.height:
+        # Not by way of a frame, whose figures are floats: these are exact.
+        actions = [action for action in original._actions() if symbol in (None, action.symbol)]
+        if actions:
             catalog.write_actions(actions)
         return _fill(catalog, mended, {**_LETTING_PASS, **dict.fromkeys(passed, "pass")})
     except BaseException:

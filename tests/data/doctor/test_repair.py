@@ -276,12 +276,13 @@ def test_the_copy_of_a_catalog_has_its_instruments_and_actions(tmp_path):
     catalog = Catalog(tmp_path / "catalog")
     catalog.write("trades", SYMBOL, clean("trades", 50), ABC)
     catalog.write_instruments([Instrument("TOCOME.SIM", "0.25", 1, multiplier=50)])
-    dividend = Action(SYMBOL, "2020-05-08", "dividend", amount="0.82", currency="USD", close="303.74")
+    dividend = Action(SYMBOL, "2020-05-08", "dividend", amount="0.1234567890123456789", currency="USD", close="303.74")
     catalog.write_actions([Action(SYMBOL, "2020-08-31", "split", ratio="4:1"), dividend])
     catalog.write_actions([Action("TOCOME.SIM", "2021-08-31", "split", ratio="3:2")])
     copy = Catalog(repair(catalog, tmp_path / "all").path)
     assert copy.instruments() == catalog.instruments()
-    assert copy.actions().equals(catalog.actions())
+    # To the last digit, which a frame of floats would not show.
+    assert copy._layout.actions.read_bytes() == catalog._layout.actions.read_bytes()
     one = Catalog(repair(catalog, tmp_path / "one", SYMBOL).path)
     assert list(one.instruments()) == [SYMBOL]
-    assert one.actions().equals(catalog.actions(SYMBOL))
+    assert one._actions() == [action for action in catalog._actions() if action.symbol == SYMBOL] != []

@@ -196,6 +196,31 @@ def test_nothing_that_exists_is_written_onto(tmp_path):
     assert sorted(path.name for path in catalog.path.iterdir()) == ["_cift", "instruments.json", "trades"]
 
 
+def test_the_copy_of_a_file_of_a_catalog_is_a_file(tmp_path):
+    """By the catalog's instrument, which the file brings."""
+    catalog = Catalog(tmp_path / "catalog")
+    quotes = clean("quotes", 300)
+    quotes["bid_price"][50] = np.round(quotes["ask_price"][50] + 0.02, 2)
+    catalog.write("quotes", SYMBOL, quotes, ABC, policies={"crossed_quote": "pass"})
+    catalog.write("trades", SYMBOL, clean("trades", 50))
+    (path,) = catalog.path.glob("quotes/*/*/*.parquet")
+    before = digest(catalog.path)
+    done = repair(path, tmp_path / "x.parquet")
+    assert (done.path, dict(done.counts), done.rows_written) == (tmp_path / "x.parquet", {"crossed_quote": 1}, 300)
+    assert done.path.is_file()
+    assert ((pl.read_parquet(done.path)["flags"] & SUSPECT) > 0).arg_true().to_list() == [50]
+    assert pq.read_metadata(done.path).metadata[b"cift.symbol"] == SYMBOL.encode()
+    for to, told in (
+        (None, "say where"),
+        (tmp_path / "folder", "is Parquet"),
+        (path.with_name("y.parquet"), "lies in the catalog"),
+    ):
+        with pytest.raises(InvalidParameter, match=told):
+            repair(str(path), to)
+    assert digest(catalog.path) == before
+    assert {each.name for each in tmp_path.iterdir()} == {"catalog", "x.parquet", "x.repairs.parquet"}
+
+
 def test_what_cannot_be_read_is_not_repaired(tmp_path):
     catalog = Catalog(tmp_path / "catalog")
     catalog.write("trades", SYMBOL, clean("trades", 50), ABC)

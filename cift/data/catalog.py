@@ -407,7 +407,10 @@ class Catalog:
     def price_before(self, symbol: str, before: TimeLike) -> Decimal:
         """The last price of a symbol before a time, exact: of the last session before it that has one, at most ten days back.
 
-        The session's last print, or the mid of its last quote where nothing printed in it. Levels (`mbp`) are not read.
+        The session's last print from its opening to before its closing time, or the mid of its last quote where nothing printed in
+        it. A print at or behind the closing time is of no session: neither one after hours, which nothing tells apart, nor that of
+        the closing auction, which venues stamp some instants later. Where the official price is wanted, give it yourself (`close` of
+        an `Action`). Levels (`mbp`) are not read.
 
         Raises:
             UnknownSymbol: the catalog does not know it. DataError: there is none.

@@ -326,7 +326,9 @@ def export_command(
     *,
     to: Annotated[str, typer.Option(metavar="FILE", help=".parquet, .csv, .jsonl or .dbn; then .gz or .zst.")],
     symbol: Annotated[str | None, typer.Option(help="May be left out where the catalog holds one.")] = None,
-    schema: Annotated[str | None, typer.Option(help="mbo, quotes or trades; may be left out where there is one.")] = None,
+    schema: Annotated[
+        str | None, typer.Option(help="mbo, mbp, quotes, trades or bars/1m; may be left out where there is one.")
+    ] = None,
     start: Annotated[str | None, typer.Option(help="Date or ISO time, UTC; a lone date is that day.")] = None,
     end: Annotated[str | None, typer.Option(help="Date or ISO time, excluded.")] = None,
     format: Annotated[  # noqa: A002 (the name of the option)

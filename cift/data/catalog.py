@@ -34,7 +34,7 @@ from cift.data.reading import ALWAYS, Interval, PartitionReader, interval_of, se
 from cift.data.report import ImportReport, Tally
 from cift.data.rows import raw_batches
 from cift.data.storage import Disk, Staging, locked
-from cift.data.stored_bars import Among, begun
+from cift.data.stored_bars import Among, begun, begun_hashes, days_of_begun
 from cift.data.times import DAY_NS, Session, TimeLike, iso, time_ns, time_range
 from cift.data.upkeep import (
     Consolidated,
@@ -126,8 +126,10 @@ class Catalog:
         policies: Mapping[str, str] | None = None,
         source: str = "rows",
     ) -> ImportReport:
-        """Stores rows of one symbol. All days that the rows touch are replaced, and become visible together; of bars, what is
-        stored of the time that they cover.
+        """Stores rows of one symbol. All days that the rows touch are replaced, and become visible together.
+
+        Of bars, what is stored in front of the first and behind the last one stays, and a day on which none of them ends keeps the
+        bars that none of them overlaps.
 
         Args:
             schema: "mbo", "mbp", "quotes", "trades" or "bars".
@@ -166,7 +168,7 @@ class Catalog:
         stored, with the same hash; only the screen does not see the old rows beside the new ones.
 
         Raises:
-            TimeOrder: rows are stored that are later than the first one given.
+            TimeOrder: rows are stored that are later than the first one given; bars that ended after the first one given began.
             CatalogError: another wrote to one of its days meanwhile; nothing is stored.
         """
         return self._write(schema, symbol, data, instrument, policies, source, spec, append=True)
@@ -202,7 +204,9 @@ class Catalog:
         into = dataset_name(kind, spec_text)
         held: list[PartitionReader] = []
         if append and first is not None:
-            held = self._held_before(into, symbol, int(first["ts_event"][0]))
+            # The first bar may have begun on the day before that of its end.
+            began_ns = int(first["ts_event" if spec_text is None else "ts_open"][0])
+            held = self._held_before(into, symbol, began_ns, int(first["ts_event"][0]))
         among = None if spec_text is None or append else Among(self, symbol, spec_text)
         with self.writer() as writer:
             stored = (columns for reader in held for columns in reader.groups((ALWAYS,), every_column=True))
@@ -223,9 +227,11 @@ class Catalog:
         """A writer for importers, to be used in a `with` block and finished by `commit`."""
         return PartitionWriter(self._layout, self._disk)
 
-    def _held_before(self, dataset: str, symbol: str, first_ns: int) -> list[PartitionReader]:
-        """The day of a time, where it is stored and ends before it.
+    def _held_before(self, dataset: str, symbol: str, first_ns: int, stamp_ns: int) -> list[PartitionReader]:
+        """The day of a row, where it is stored and ends before the row begins.
 
+        Args:
+            first_ns: when the row begins; stamp_ns: its `ts_event`, by which it belongs to a day.
         Raises:
             TimeOrder: where something later is stored.
         """
@@ -237,7 +243,7 @@ class Catalog:
                 f"{dataset} of {symbol} are stored up to {iso(last_ns)}, and the first row given is of {iso(first_ns)}; append() "
                 "adds behind what is stored, write() replaces the days that it touches"
             )
-        return held
+        return [reader for reader in held if time_ns(reader.manifest.date, "date")[0] + DAY_NS > stamp_ns]
 
     def commit(
         self,
@@ -250,8 +256,8 @@ class Catalog:
         """Makes what a writer staged visible, together with its instruments.
 
         Args:
-            seen: partitions that the staged ones were made from, as they were then (None: not there). What is stored of other staged
-                days is replaced, whatever it is.
+            seen: partitions that the staged ones were made from, as they were then (None: not there); one of which nothing is staged
+                has no row left, and is removed. What is stored of other staged days is replaced, whatever it is.
             replace_rules: whether rules for orders, calendar and expiry that the catalog knows are forgotten where an instrument
                 states none.
         Raises:
@@ -271,7 +277,9 @@ class Catalog:
                 return []
             return [(self._layout.instruments, _encode_instruments(merged))]
 
-        return writer.commit(records)
+        staged = {each.manifest.partition for each in writer.staged}
+        gone = [partition for partition, manifest in seen.items() if manifest is not None and partition not in staged]
+        return writer.commit(records, gone)
 
     def write_instruments(self, instruments: Iterable[Instrument]) -> None:
         """Stores instruments without rows, or new rules for orders, another calendar or an expiry of those that have some.
@@ -399,7 +407,10 @@ class Catalog:
     def price_before(self, symbol: str, before: TimeLike) -> Decimal:
         """The last price of a symbol before a time, exact: of the last session before it that has one, at most ten days back.
 
-        The session's last print, or the mid of its last quote where nothing printed in it. Levels (`mbp`) are not read.
+        The session's last print from its opening to before its closing time, or the mid of its last quote where nothing printed in
+        it. A print at or behind the closing time is of no session: neither one after hours, which nothing tells apart, nor that of
+        the closing auction, which venues stamp some instants later. Where the official price is wanted, give it yourself (`close` of
+        an `Action`). Levels (`mbp`) are not read.
 
         Raises:
             UnknownSymbol: the catalog does not know it. DataError: there is none.
@@ -488,7 +499,7 @@ class Catalog:
         with the first row of its first day, so give days there.)
 
         Args:
-            start, end: as of `ticks`.
+            start, end: as of `ticks`; of bars, as of `bars`.
         Raises:
             UnknownSymbol: where the catalog holds no rows of it. NoData: where it holds none of that period.
         """
@@ -498,11 +509,16 @@ class Catalog:
         for reader in self.partitions(symbol, start_ns, end_ns):
             found.setdefault(reader.manifest.dataset, []).append(reader)
         hashes: dict[str, str] = {
+            name: selection_hash("bars", days)
+            for name, readers in found.items()
+            if name.startswith("bars/") and (days := begun_hashes(readers, interval))
+        }
+        hashes |= {
             name: CatalogFeed(
                 symbol, readers[0].manifest.schema, self.instruments()[symbol], tuple(readers), (interval,)
             ).content_hash
             for name, readers in found.items()
-            if any(_holds(reader, (interval,)) for reader in readers)
+            if not name.startswith("bars/") and any(_holds(reader, (interval,)) for reader in readers)
         }
         if not hashes:
             raise NoData(self._no_data(symbol, [*found], start_ns, end_ns, None))
@@ -519,13 +535,20 @@ class Catalog:
     def partitions(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> list[PartitionReader]:
         """Readers of the days of a symbol that lie between two dates, schema by schema (`end` excluded; a lone date is that day).
 
+        Of bars also the day behind, where it holds bars that began before `end`: a bar belongs to the day of its end.
+
         Raises:
             UnknownSymbol: where the catalog holds no rows of it.
             NoData: where it holds none of that period.
         """
         datasets = self._held(symbol)
         start_ns, end_ns = time_range(start, end)
-        found = [reader for dataset in datasets for reader in self._readers(dataset, symbol, start_ns, end_ns)]
+        found: list[PartitionReader] = []
+        for dataset in datasets:
+            if dataset.startswith("bars/"):
+                found += days_of_begun(self._readers(dataset, symbol, start_ns), end_ns)
+            else:
+                found += self._readers(dataset, symbol, start_ns, end_ns)
         if not found:
             raise NoData(self._no_data(symbol, datasets, start_ns, end_ns, None))
         return found
@@ -744,7 +767,8 @@ class Catalog:
                 .zst, CSV and JSON lines in .gz.
             symbol: may be left out where the catalog holds one.
             schema: which kind of record, "trades", or "bars/1m"; may be left out where the symbol has one.
-            start, end: as for `ticks`; orders from the first of their day, because the book is built from there.
+            start, end: as for `ticks`; orders from the first of their day, because the book is built from there; bars by the time
+                when they began, as in `bars`.
             format: where the name does not say it; "dbn-csv" is CSV with the columns and numbers of Databento's.
             overwrite: whether a file that is there is replaced.
 

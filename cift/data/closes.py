@@ -1,4 +1,8 @@
-"""The price before a moment: the last print of the session before it, or the mid of the last quote where nothing printed."""
+"""The price before a moment: the last print of the session before it, or the mid of the last quote where nothing printed.
+
+What is stamped with the closing time or later is left out, the print of the closing auction too: rows do not say which trades were
+made in an auction, and those after hours are as a rule no price of the day.
+"""
 
 from __future__ import annotations
 

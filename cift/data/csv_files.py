@@ -49,7 +49,8 @@ def read_csv(path: str | Path, schema: Schema) -> pl.DataFrame:
 
     Args:
         path: the file; what ends in .gz, .zst, .xz or .zip (of one file) is unpacked.
-        schema: the types by column, such as `frame.schema`; or "mbo", "quotes" or "trades", with the columns of an export.
+        schema: the types by column, such as `frame.schema`; or "mbo", "mbp", "quotes", "trades" or "bars", with the columns of an
+            export.
 
     Raises:
         DataError: the file is not there, has other columns, or a value of another type; the message names it.

@@ -13,7 +13,7 @@ from cift.data.reading import ALWAYS, Interval, PartitionReader
 from cift.data.storage import Disk, locked
 from cift.data.stored_bars import bars_touched
 from cift.data.times import DAY_NS, time_ns
-from cift.data.writing import ROWS_PER_GROUP, PartitionWriter
+from cift.data.writing import ROWS_PER_GROUP, PartitionWriter, clear_folder
 from cift.domain.schemas import SCHEMAS
 from cift.errors import CatalogError, CorruptData
 
@@ -72,14 +72,12 @@ def delete_rows(catalog: Catalog, layout: Layout, disk: Disk, symbol: str, perio
                     emptied.append(reader)
                 elif gone:
                     cut.append(reader)
-        if cut:
+        if cut or emptied:
+            # Those of which nothing is left go with it; rows that came since they were read are not in the period.
             catalog.commit(writer, [], seen_in([*cut, *emptied]))
     with locked(layout.lock):
-        # Nothing was left of these when they were read; rows that came since are not in the period.
-        check_unchanged(layout, seen_in(emptied))
-        whole += [(reader.manifest.dataset, reader.manifest.date) for reader in emptied]
         removed = [_remove(layout, disk, dataset, symbol, date) for dataset, date in whole]
-    return sum(removed) + len(cut)
+    return sum(removed) + len(cut) + len(emptied)
 
 
 def _rows_touched(
@@ -106,11 +104,7 @@ def _remove(layout: Layout, disk: Disk, dataset: str, symbol: str, date: str) ->
     # Without its manifest the partition is gone; its file is then only space to free.
     disk.remove(place)
     disk.sync_folder(place.parent)
-    for file in layout.files(dataset, symbol, date):
-        disk.remove(file)
-    folder = layout.partition(dataset, symbol, date)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    clear_folder(layout, disk, dataset, symbol, date)
     return True
 
 

@@ -20,7 +20,7 @@ columns and the sums of `cift.data.hashing`, a feed is read at 25 to 30 M/s and 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 
 from cift.data.columns import RawColumns, cut, join, length, stored_columns, to_arrow
 from cift.data.hashing import ContentHash, blake2, group_sums
-from cift.data.manifest import FORMAT_VERSION, Layout, Manifest, RowGroup, seal
+from cift.data.manifest import FORMAT_VERSION, Layout, Manifest, Partition, RowGroup, seal
 from cift.data.storage import Disk, StagedFile, Staging, TemporaryFile, locked
 from cift.domain.chunk import SchemaName
 from cift.domain.schemas import arrow_schema
@@ -137,6 +137,15 @@ def read_footer(path: Path) -> bytes:
         return file.read(footer)
 
 
+def clear_folder(layout: Layout, disk: Disk, dataset: str, symbol: str, date: str) -> None:
+    """Removes the files of a partition that has no manifest any more, and nothing that others put into its folder."""
+    for file in layout.files(dataset, symbol, date):
+        disk.remove(file)
+    folder = layout.partition(dataset, symbol, date)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 class PartitionWriter:
     """Takes raw columns in time order, splits them by UTC day, and makes all days visible at once with `commit`.
 
@@ -216,19 +225,25 @@ class PartitionWriter:
             self.staged.append(self._open.finish())
             self._open = None
 
-    def commit(self, records: Callable[[], list[tuple[Path, bytes]]] = list) -> list[Manifest]:
+    def commit(
+        self, records: Callable[[], list[tuple[Path, bytes]]] = list, gone: Collection[Partition] = ()
+    ) -> list[Manifest]:
         """Makes every staged partition visible, and with them replaces other records of the catalog (path, new bytes).
 
         `records` is called under the catalog's lock, so it may read what it replaces. The rename of a partition's
         manifest is the moment at which its new rows count. Where the disk refuses half-way, what was switched is switched back.
+
+        Args:
+            gone: partitions that are removed in the same step.
         """
         with locked(self.layout.lock):
             Staging.sweep(self.layout.staging)
             # Each switch: the new record, its place, and a copy of the old one.
             switches = [self._prepare(place, data) for place, data in records()]
             for staged in self.staged:
-                place = self.layout.manifest(staged.manifest.dataset, staged.manifest.symbol, staged.manifest.date)
+                place = self.layout.manifest(*staged.manifest.partition)
                 switches.append(self._prepare(place, seal(staged.manifest)))
+            leaving = [(self.layout.manifest(*partition), self._copy(self.layout.manifest(*partition))) for partition in gone]
             placed: list[Path] = []
             done: list[tuple[Path, Path | None]] = []
             try:
@@ -238,19 +253,27 @@ class PartitionWriter:
                 for new, place, old in switches:
                     done.append((place, old))
                     self.disk.rename(new, place)
-                for folder in {place.parent for _, place, _ in switches}:
+                for place, old in leaving:
+                    done.append((place, old))
+                    self.disk.remove(place)
+                for folder in {place.parent for place, _ in done}:
                     self.disk.sync_folder(folder)
             except BaseException:
                 self._undo(done, placed)
                 raise
             for path in placed:
                 self._remove_others(path)
+            for partition in gone:
+                with contextlib.suppress(OSError):  # a file that no manifest names is swept later
+                    clear_folder(self.layout, self.disk, *partition)
         return [staged.manifest for staged in self.staged]
 
     def _prepare(self, place: Path, data: bytes) -> tuple[Path, Path, Path | None]:
         self.disk.make_folder(place.parent)
-        old = self._staging.put(place.read_bytes(), ".old") if place.exists() else None
-        return self._staging.put(data, ".new"), place, old
+        return self._staging.put(data, ".new"), place, self._copy(place)
+
+    def _copy(self, place: Path) -> Path | None:
+        return self._staging.put(place.read_bytes(), ".old") if place.exists() else None
 
     def _folder(self, staged: StagedPartition) -> Path:
         return self.layout.partition(staged.manifest.dataset, staged.manifest.symbol, staged.manifest.date)

@@ -28,7 +28,7 @@ class Action:
         amount: of a dividend: cash per share, of the shares that there are after a split of the same day.
         currency: of the amount.
         close: of a dividend: the price before the ex-date that its factor is reckoned with; None: the last print of the
-            session before, as the catalog holds it.
+            session before, as the catalog holds it, which is not that of the closing auction (`Catalog.price_before`).
 
     Raises:
         InvalidParameter: where it is none of these, or a figure is missing, not positive, or of the other kind.

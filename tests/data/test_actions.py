@@ -259,6 +259,16 @@ def test_the_price_before_a_time_is_the_last_print(tmp_path):
         catalog.price_before("ABD.SIM", "2026-01-07")
 
 
+def test_prints_at_the_closing_time_and_later_are_of_no_session(tmp_path):
+    """As the documentation says: those of the closing auction and after hours are not told apart."""
+    catalog, close_ns = Catalog(tmp_path, disk=QuickDisk()), MONDAY_NS + 21 * HOUR_NS
+    times = [close_ns - 10**9, close_ns - 1, close_ns, close_ns + 350_000_000, close_ns + 3 * HOUR_NS - 1]
+    prints = {"ts_event": times, "price": [100.0, 100.5, 101.0, 102.0, 103.0], "size": 1.0}
+    catalog.write("trades", SYMBOL, pl.DataFrame(prints), replace(ABC, calendar="XNYS"))
+    for before in ("2026-01-06", "2026-01-05T21:00", "2026-01-06T20:00"):
+        assert catalog.price_before(SYMBOL, before) == Decimal("100.5")
+
+
 @pytest.mark.parametrize("calendar", ["XNYS", "24/7"])
 def test_a_print_of_days_ago_is_no_price_where_the_session_before_has_quotes(tmp_path, calendar):
     # Monday prints at 15:00 and has quotes; Tuesday and Wednesday have quotes alone; nothing from Thursday on.

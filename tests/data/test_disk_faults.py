@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import BinaryIO
 from unittest import mock
 
+import polars as pl
 import pytest
 
 from cift.data import writing
 from cift.data.catalog import Catalog
 from cift.data.storage import Disk
-from tests.data.market import ABC, HOUR_NS, SYMBOL, QuickDisk, make, read, same, take
+from tests.data.market import ABC, HOUR_NS, MONDAY_NS, SYMBOL, QuickDisk, make, read, same, take
 
 OLD = make("trades", 300, seed=1)
 NEW = make("trades", 400, seed=2)
@@ -136,6 +137,36 @@ def test_days_written_together_appear_together_or_not_at_all(tmp_path):
             assert Catalog(folder).ls().height == 1
         else:
             assert same(NEW_DAYS, stored(folder)), fail_at
+
+
+def bar(opened_hours: int, ended_hours: int) -> pl.DataFrame:
+    ends = {"ts_open": [MONDAY_NS + opened_hours * HOUR_NS], "ts_event": [MONDAY_NS + ended_hours * HOUR_NS]}
+    return pl.DataFrame({**ends, **dict.fromkeys(("open", "high", "low", "close"), 10.0), "volume": float(ended_hours)})
+
+
+def test_a_day_that_a_bar_takes_the_place_of_goes_with_the_write_or_not_at_all(tmp_path):
+    """Tuesday's bar lies within the new one, which belongs to Wednesday."""
+
+    def held(folder: Path) -> list[float]:
+        Catalog(folder).verify()
+        return Catalog(folder).bars(SYMBOL, "tick-5")["volume"].to_list()
+
+    def written(name: str, fail_at: int) -> tuple[Path, FaultyDisk, bool]:
+        folder, disk = tmp_path / name, FaultyDisk(fail_at, forever=False)
+        old = pl.concat([bar(0, 5), bar(30, 40), bar(50, 60)])
+        Catalog(folder, disk=QuickDisk()).write("bars", SYMBOL, old, ABC, spec="tick-5")
+        try:
+            Catalog(folder, disk=disk).write("bars", SYMBOL, bar(20, 49), spec="tick-5")
+        except OSError:
+            return folder, disk, False
+        return folder, disk, True
+
+    folder, disk, _ = written("count", 0)
+    assert held(folder) == [5.0, 49.0, 60.0]
+    assert not [*folder.glob("bars/*/*/date=2026-01-06")]
+    for fail_at in range(1, disk.operations + 1):
+        folder, _, is_written = written(f"{fail_at}", fail_at)
+        assert held(folder) == ([5.0, 49.0, 60.0] if is_written else [5.0, 40.0, 60.0]), fail_at
 
 
 def test_an_instrument_appears_with_its_rows_or_not_at_all(tmp_path):

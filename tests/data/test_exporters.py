@@ -210,13 +210,22 @@ def test_a_schema_without_a_form_of_theirs_is_refused() -> None:
 
 def test_a_symbol_needs_a_venue_that_a_dataset_can_be_called_by(tmp_path: Path) -> None:
     columns = make("trades", 10)
-    for symbol in ("ABC", "ABC.A-VENUE", "ABC.AVERYLONGVENUE"):
+    for symbol in ("ABC", "ABC.A-VENUE", "ABC.HYPERLIQUID", "ABC.BÖRSE"):
         catalog = Catalog(tmp_path / symbol, disk=QuickDisk())
         catalog.write("trades", symbol, columns, Instrument(symbol, tick_size="0.01", lot_size=1))
-        with pytest.raises(DataError, match="names no venue that DBN can hold"):
+        with pytest.raises(DataError, match=r"names no venue that DBN can hold: .* at most 10, .*; the format dbn-csv"):
             catalog.export(tmp_path / "x.dbn")
         catalog.export(tmp_path / f"{symbol}.csv", format="dbn-csv")
     assert not (tmp_path / "x.dbn").exists()
+    longest = Catalog(tmp_path / "longest", disk=QuickDisk())
+    longest.write("trades", "ABC.ABCDEFGHIJ", columns, Instrument("ABC.ABCDEFGHIJ", tick_size="0.01", lot_size=1))
+    longest.export(tmp_path / "longest.dbn")
+    assert import_databento(Catalog(tmp_path / "again", disk=QuickDisk()), tmp_path / "longest.dbn").symbol == "ABC.ABCDEFGHIJ"
+    long_name = f"{'A' * 80}.SIM"
+    long_symbol = Catalog(tmp_path / "long", disk=QuickDisk())
+    long_symbol.write("trades", long_name, columns, Instrument(long_name, tick_size="0.01", lot_size=1))
+    with pytest.raises(DataError, match=r"cannot be named in DBN's metadata: .*; export as dbn-csv"):
+        long_symbol.export(tmp_path / "x.dbn")
 
 
 def test_without_the_vendors_package_there_is_still_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from cift.data.catalog import Catalog
-from cift.errors import CorruptData, DataError, InvalidParameter, NoData, NotSupported, OffLotSize, TimeOrder, UnknownSymbol
+from cift.data.times import iso
+from cift.errors import (
+    CatalogError,
+    CorruptData,
+    DataError,
+    InvalidParameter,
+    NoData,
+    NotSupported,
+    OffLotSize,
+    TimeOrder,
+    UnknownSymbol,
+)
 from tests.data.market import ABC, DAY_NS, HOUR_NS, MONDAY_NS, SYMBOL, QuickDisk, make
 
 MINUTE_NS = 60 * 10**9
@@ -91,6 +105,143 @@ def test_days_are_written_one_by_one_in_any_order_and_lose_no_bar_at_midnight(ca
         catalog.write("bars", SYMBOL, day, ABC, spec="1h")
     assert_frame_equal(catalog.bars(SYMBOL, "1h"), hours)
     assert_frame_equal(catalog.bars(SYMBOL, "1h", "2026-01-06"), days[1])
+
+
+Span = tuple[int, int]
+QUARTER_NS = HOUR_NS // 4
+
+
+def of_spans(spans: list[Span], volume: float) -> pl.DataFrame:
+    """Bars of some beginnings and ends; the volume tells of which writing they are."""
+    none = pl.lit(None)
+    return pl.DataFrame(
+        {
+            "ts_open": pl.Series([opened for opened, _ in spans], dtype=pl.Int64).cast(TIME),
+            "ts_event": pl.Series([ended for _, ended in spans], dtype=pl.Int64).cast(TIME),
+        }
+    ).with_columns(
+        open=10.0, high=10.0, low=10.0, close=10.0, volume=volume, count=none.cast(pl.Int64), vwap=none.cast(pl.Float64)
+    )
+
+
+def stays(bar: Span, new: list[Span]) -> bool:
+    """Whether a stored bar is there after a writing, asked bar by bar."""
+    opened, ended = bar
+    if bar != new[0] and ended <= new[0][0]:
+        return True
+    if bar != new[-1] and opened >= new[-1][1]:
+        return True
+    if ended // DAY_NS in {end // DAY_NS for _, end in new}:
+        return False
+    return all(ended <= begin or opened >= end for begin, end in new)
+
+
+@st.composite
+def writings(draw: st.DrawFn) -> list[list[Span]]:
+    """Bars that do not overlap each other, written one set after the other over some days: of any length, none too."""
+    made = []
+    for _ in range(draw(st.integers(2, 5))):
+        at, spans = draw(st.integers(0, 600)), []
+        for pause, lasts in draw(st.lists(st.tuples(STEPS, STEPS), min_size=1, max_size=12)):
+            spans.append((MONDAY_NS + (at + pause) * QUARTER_NS, MONDAY_NS + (at + pause + lasts) * QUARTER_NS))
+            at += pause + lasts
+        made.append(spans)
+    return made
+
+
+STEPS = st.one_of(st.integers(0, 3), st.integers(0, 30), st.integers(90, 300))
+
+
+@given(writings(), st.integers(1, 12))
+@settings(max_examples=80, deadline=None)
+def test_written_bars_take_the_place_of_what_they_overlap_and_of_nothing_else(tmp_path_factory, made, batch):
+    catalog = Catalog(tmp_path_factory.mktemp("bars"), disk=QuickDisk())
+    model: list[tuple[int, int, float]] = []
+    for number, new in enumerate(made):
+        frame = of_spans(new, float(number))
+        pieces = [frame[at : at + batch] for at in range(0, frame.height, batch)]
+        report = catalog.write("bars", SYMBOL, pieces, ABC, spec="tick-5")
+        model = [bar for bar in model if stays(bar[:2], new)]
+        front, behind = [bar for bar in model if bar[1] <= new[0][0]], [bar for bar in model if bar[0] >= new[-1][1]]
+        inner = [bar for bar in model if bar not in front and bar not in behind]
+        model = [*front, *sorted([*inner, *((*span, float(number)) for span in new)]), *behind]
+        stored = catalog.bars(SYMBOL, "tick-5")
+        assert stored.select(pl.col("ts_open", "ts_event").to_physical(), "volume").rows() == model
+        assert all(before[1] <= after[0] for before, after in pairwise(model))
+        assert report.rows_written == len(new)
+        assert catalog.days(DATASET, SYMBOL) == sorted({str(day) for day in stored["ts_event"].dt.date()})
+        assert {path.parent.name[5:] for path in catalog.path.rglob("part-*.parquet")} == set(catalog.days(DATASET, SYMBOL))
+    assert catalog.verify() == len(catalog.days(DATASET, SYMBOL))
+
+
+DATASET = "bars/spec=tick-5"
+
+
+@given(writings(), st.integers(0, 900), st.one_of(st.none(), st.integers(1, 400)))
+@settings(max_examples=60, deadline=None)
+def test_a_period_means_the_same_bars_in_a_frame_in_a_file_and_in_a_hash(tmp_path_factory, made, first, lasts):
+    """Those that began within it. A file of them, written to another catalog, has the hash that was told."""
+    folder = tmp_path_factory.mktemp("bars")
+    catalog = Catalog(folder / "one", disk=QuickDisk())
+    for number, new in enumerate(made):
+        catalog.write("bars", SYMBOL, of_spans(new, float(number)), ABC, spec="tick-5")
+    start_ns = MONDAY_NS + first * QUARTER_NS
+    end_ns = None if lasts is None else start_ns + lasts * QUARTER_NS
+    period = iso(start_ns), None if end_ns is None else iso(end_ns)
+    every = catalog.bars(SYMBOL, "tick-5")
+    begun = every["ts_open"].to_physical()
+    expected = every.filter((begun >= start_ns) & ((begun < end_ns) if end_ns is not None else True))
+    if expected.is_empty():
+        for ask in (lambda: catalog.export(folder / "x.parquet", start=period[0], end=period[1]),
+                    lambda: catalog.content_hash(SYMBOL, *period)):  # fmt: skip
+            with pytest.raises(NoData):
+                ask()
+        assert not (folder / "x.parquet").exists()
+        return
+    report = catalog.export(folder / "x.parquet", start=period[0], end=period[1], schema="bars")
+    assert_frame_equal(pl.read_parquet(folder / "x.parquet").select(expected.columns), expected, check_dtypes=False)
+    copy = Catalog(folder / "two", disk=QuickDisk())
+    copy.write("bars", SYMBOL, folder / "x.parquet", ABC, spec="tick-5")
+    assert copy.describe(SYMBOL)["schemas"][DATASET]["content_hash"] == report.content_hash
+    assert catalog.content_hash(SYMBOL, *period) == copy.content_hash(SYMBOL) == {DATASET: report.content_hash}
+    # The days that hold them, as another store takes them.
+    days = [reader.manifest.date for reader in catalog.partitions(SYMBOL, *period)]
+    assert {str(day) for day in expected["ts_event"].dt.date()} <= set(days)
+
+
+def test_bars_of_one_print_replace_themselves(catalog):
+    """They begin and end in one moment, so what is written again begins where the stored ones end."""
+    prints = [(MONDAY_NS + at, MONDAY_NS + at) for at in (0, 0, 5, 9, 9)]
+    for _ in range(2):
+        catalog.write("bars", SYMBOL, of_spans(prints, 1.0), ABC, spec="tick-1")
+        assert catalog.bars(SYMBOL, "tick-1").height == 5
+
+
+def test_a_day_that_another_writes_while_a_bar_passes_over_it_is_not_lost(catalog, monkeypatch):
+    catalog.write("bars", SYMBOL, of_spans([(MONDAY_NS, MONDAY_NS + 9)], 1.0), ABC, spec="tick-5")
+    commit, tuesday = Catalog.commit, MONDAY_NS + DAY_NS
+
+    def slow(self, *given, **named):
+        monkeypatch.setattr(Catalog, "commit", commit)
+        Catalog(catalog.path).write("bars", SYMBOL, of_spans([(tuesday, tuesday + 9)], 2.0), spec="tick-5")
+        return commit(self, *given, **named)
+
+    monkeypatch.setattr(Catalog, "commit", slow)
+    with pytest.raises(CatalogError, match="2026-01-06 was written by another"):
+        catalog.write("bars", SYMBOL, of_spans([(MONDAY_NS + 20, tuesday + DAY_NS + 5)], 3.0), spec="tick-5")
+    assert catalog.bars(SYMBOL, "tick-5")["volume"].to_list() == [1.0, 2.0]
+
+
+def test_what_is_added_begins_where_the_stored_bars_end(catalog):
+    hours = bars(48, length_ns=HOUR_NS)
+    catalog.write("bars", SYMBOL, hours, ABC, spec="1h")
+    end = MONDAY_NS + 48 * HOUR_NS
+    with pytest.raises(TimeOrder, match="stored up to 2026-01-07"):
+        catalog.append("bars", SYMBOL, of_spans([(end - 1, end + HOUR_NS)], 3.0), spec="1h")
+    assert_frame_equal(catalog.bars(SYMBOL, "1h"), hours)
+    # A bar of two days: that of its beginning stays as it is.
+    catalog.append("bars", SYMBOL, of_spans([(end, end + 2 * DAY_NS)], 3.0), spec="1h")
+    assert catalog.bars(SYMBOL, "1h")["volume"].to_list() == [*hours["volume"], 3.0]
 
 
 def test_bars_made_of_records_are_stored_as_they_are(catalog):

@@ -13,8 +13,10 @@ import pytest
 
 import cift
 from cift.data.catalog import Catalog
-from cift.data.questdb import feeds
+from cift.data.joins import join_asof
+from cift.data.questdb import feeds, loading
 from cift.data.questdb.tables import LOADED, LOADING, read_days, to_server, write_day
+from cift.data.times import iso
 from cift.domain.instrument import Instrument
 from cift.errors import (
     CatalogError,
@@ -215,10 +217,35 @@ def test_trades_are_joined_with_the_quote_before_them(asked: Any) -> None:
     server, trades, quotes = asked
     joined = server.asof("ASK.SIM", "2026-01-05T02:00", "2026-01-05T20:00")
     right = quotes.select("ts_event", "bid_price", "bid_size", "ask_price", "ask_size", ts_quote="ts_event")
-    expected = trades.join_asof(right, on="ts_event").filter(between("2026-01-05T02:00", "2026-01-05T20:00"))
+    expected = join_asof(trades, right).filter(between("2026-01-05T02:00", "2026-01-05T20:00"))
     assert len(joined) == len(expected) > 100
     for name in ("ts_event", "price", "size", "sequence", "bid_price", "ask_price", "bid_size", "ask_size", "ts_quote"):
-        assert joined[name].to_list() == expected[name].to_list(), name
+        assert joined[name].to_physical().to_list() == expected[name].to_physical().to_list(), name
+
+
+@pytest.mark.parametrize("by", ["ilp", "parquet"])
+def test_trades_and_quotes_of_one_time_are_joined_as_by_join_asof(
+    questdb: QuestDBServer, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """Many of both in one nanosecond: a print knows none of its own, and of those before it the last."""
+    monkeypatch.setitem(loading.BATCH_ROWS, by, 70)
+    symbol = f"TIES{by}.SIM"
+    catalog = catalog_of(tmp_path, symbol, 900, gap_ns=3)
+    server = questdb.client()
+    server.load(catalog, by=by)
+    trades = catalog.sql("select * from trades order by ts_event, sequence")
+    quotes = catalog.sql("select * from quotes order by ts_event, sequence")
+    stamps = trades["ts_event"].to_physical()
+    assert stamps.is_in(quotes["ts_event"].to_physical().implode()).sum() > 200
+    right = quotes.select("ts_event", "bid_price", "bid_size", "ask_price", "ask_size", ts_quote="ts_event")
+    for count in range(3):
+        for start_ns in (stamps[0], stamps[300]):
+            part = trades.filter(stamps >= start_ns)
+            joined, expected = server.asof(symbol, iso(start_ns)), join_asof(part, right)
+            for name in ("ts_event", "price", "size", "sequence", "bid_price", "ask_price", "bid_size", "ask_size", "ts_quote"):
+                ours, theirs = (frame[name].to_physical().to_list() for frame in (joined, expected))
+                assert ours == theirs, (name, count)
+        server.load(catalog, by=by, resend=True)
 
 
 def test_questions_see_the_rows_that_ticks_sees(questdb: QuestDBServer, tmp_path: Any) -> None:

@@ -96,6 +96,11 @@ KINDS: Final[dict[str, Kind]] = {
         "error", "a price of an order or a quote between two ticks", "give the instrument its true tick_size; " + _DROPS
     ),
     "off_lot": Kind("error", "a size between two lots", "give the instrument its true lot_size; " + _DROPS),
+    "off_increment": Kind(
+        "error",
+        "a price of an order, a level or a quote that lies between two steps of the price_increment in force at its time",
+        "give the instrument the steps of that time; " + _DROPS,
+    ),
     "off_grid_prints": Kind(
         "info",
         "prints between two ticks: hidden midpoints, or sub-penny prices",
@@ -175,7 +180,7 @@ KINDS: Final[dict[str, Kind]] = {
 
 IMPOSSIBLE: Final = (
     "no_time", "year_1970", "time_unit", "far_future", "nan", "infinite", "negative_price", "zero_price", "negative_size",
-    "zero_size", "off_tick", "off_lot", "modify_to_zero", "high_below_low", "open_outside", "close_outside", "vwap_outside",
-    "no_span",
+    "zero_size", "off_tick", "off_lot", "off_increment", "modify_to_zero", "high_below_low", "open_outside", "close_outside",
+    "vwap_outside", "no_span",
 )  # fmt: skip
 """What no row of a catalog may have: repair sets these rows aside."""

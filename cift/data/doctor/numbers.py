@@ -8,11 +8,12 @@ import numpy as np
 
 from cift.data.columns import Array, RawColumns, length
 from cift.data.doctor.casebook import Batch, Casebook
-from cift.data.screen import off_grid
+from cift.data.screen import off_grid, off_steps
+from cift.domain.chunk import SchemaName
 from cift.domain.instrument import Instrument
 from cift.domain.schemas import ACTION_CODES, ACTIONS, PRICE_COLUMNS, SIZE_COLUMNS
 
-MODIFY, TRADE, CLEAR = (ACTION_CODES[word] for word in ("modify", "trade", "clear"))
+ADD, MODIFY, TRADE, CLEAR = (ACTION_CODES[word] for word in ("add", "modify", "trade", "clear"))
 
 
 class NumberRules:
@@ -94,6 +95,20 @@ class NumberRules:
         off = _off_any(columns, SIZE_COLUMNS[schema], *instrument.lot_fraction, lacking, good)
         if off is not None:
             self._told("off_lot", off if clear is None else off & ~clear, batch, good)
+        if instrument.price_increment is not None and schema in ("mbo", "mbp", "quotes"):
+            self._told("off_increment", _off_increment(schema, columns, instrument, lacking), batch, good)
+
+
+def _off_increment(schema: SchemaName, columns: RawColumns, instrument: Instrument, lacking: Mapping[str, Array]) -> Array:
+    """Which rows display a price that is not on the steps in force at its time; prints need not be."""
+    displayed = np.ones(length(columns), dtype=bool)
+    if schema == "mbo":
+        displayed = (columns["action"] == ADD) | (columns["action"] == MODIFY)
+    hits = np.zeros(length(columns), dtype=bool)
+    for name in PRICE_COLUMNS[schema]:
+        off = off_steps(instrument.price_steps, columns["ts_event"], columns[name])
+        hits |= off if name not in lacking else off & ~lacking[name]
+    return hits & displayed
 
 
 def _negative(values: Array) -> Array:

@@ -122,12 +122,13 @@ def repair(
 
     Args:
         source: as of `check`: a catalog or its folder, or one file.
-        to: where the copy goes; nothing may be there yet. None: beside a file, `x.repaired.parquet`. A catalog needs one.
+        to: where the copy goes; nothing may be there yet. None: beside a file, `x.repaired.parquet`. A catalog needs one, and so
+            does a file in it, whose copy lies outside.
 
     The copy of a catalog has its instruments and corporate actions too (with `symbol`, those of this one).
 
-    The other arguments are those of `check`. A file's copy is Parquet with the columns of its schema; columns that the
-    schema does not have are left out.
+    The other arguments are those of `check`. A file's copy is Parquet with the columns of its schema, also where the file is one of
+    a catalog; columns that the schema does not have are left out.
 
     Raises:
         InvalidParameter: `to` is missing, exists, or lies in the original.
@@ -144,40 +145,40 @@ def repair(
     name, origins, troubles = opened(source, symbol, start, end, reading)
     if troubles:
         raise CorruptData(f"{troubles[0].source}: {troubles[0].text}; what cannot be read cannot be repaired")
-    stored = _is_stored(origins)
-    if not stored and len(origins) > 1:
+    folder = origins[0].folder if origins else None
+    is_catalog = folder is not None and not (isinstance(source, (str, Path)) and Path(source).expanduser().is_file())
+    if not is_catalog and len(origins) > 1:
         raise InvalidParameter("one file is repaired at a time; import several into a catalog and repair that")
-    target = _target(name, origins, to, stored=stored)
+    target = _target(name, folder, to, is_catalog=is_catalog)
     ledger = _Ledger()
     mended = _mended(origins, passed, ledger)
-    folder = origins[0].folder if origins else None
-    written = _write_file(target, next(mended)) if folder is None else _write_catalog(target, mended, passed, folder, symbol)
+    if folder is not None and is_catalog:
+        written = _write_catalog(target, mended, passed, folder, symbol)
+    else:
+        written = _write_file(target, next(mended))
     return ledger.finish(target, written)
 
 
-def _is_stored(origins: Sequence[Origin]) -> bool:
-    return bool(origins) and origins[0].folder is not None
-
-
-def _target(name: str, origins: Sequence[Origin], to: str | Path | None, *, stored: bool) -> Path:
+def _target(name: str, folder: Path | None, to: str | Path | None, *, is_catalog: bool) -> Path:
     """Where the copy goes.
 
+    Args:
+        folder: of the catalog that is repaired, or of which one file is.
     Raises:
         InvalidParameter: where something lies there, or it is inside of what is read.
     """
-    source = Path(name).expanduser() if not stored else origins[0].folder
-    assert source is not None
     if to is None:
-        if stored or name == "frame":
+        if folder is not None or name == "frame":
             raise InvalidParameter("say where the repaired copy goes: to= (on the command line --to NEW)")
+        source = Path(name).expanduser()
         stem = source.name.removesuffix(".parquet").partition(".csv")[0]
         to = source.with_name(f"{stem}.repaired.parquet")
     target = Path(to).expanduser().absolute()
     if target.exists() or target.is_symlink():
         raise InvalidParameter(f"{target} exists; a repair writes a new version and replaces nothing, so name another place")
-    if not stored and target.suffix != ".parquet":
+    if not is_catalog and target.suffix != ".parquet":
         raise InvalidParameter(f"the repaired copy of a file is Parquet; call it {target.with_suffix('.parquet').name}")
-    if stored and target.resolve().is_relative_to(source.resolve()):
+    if folder is not None and target.resolve().is_relative_to(folder.resolve()):
         raise InvalidParameter(f"{target} lies in the catalog that is repaired; name a place outside of it")
     for beside in _beside(target):
         if beside.exists() or beside.is_symlink():
@@ -450,12 +451,13 @@ def _write_catalog(target: Path, mended: Iterator[_Series], passed: set[str], so
     from cift.data.catalog import Catalog
 
     original = Catalog(source)
-    actions = original.actions(symbol)
     try:
         catalog = Catalog(target)
         # Those without rows too: a future to come, or an index that others are told by.
         catalog.write_instruments(one for name, one in original.instruments().items() if symbol in (None, name))
-        if actions.height:
+        # Not by way of a frame, whose figures are floats: these are exact.
+        actions = [action for action in original._actions() if symbol in (None, action.symbol)]
+        if actions:
             catalog.write_actions(actions)
         return _fill(catalog, mended, {**_LETTING_PASS, **dict.fromkeys(passed, "pass")})
     except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from cift.data.levels import feed_intervals
 from cift.data.output import COMPRESSIONS, compressed, output
 from cift.data.reading import Interval, PartitionReader, interval_of
 from cift.data.storage import Disk
+from cift.data.stored_bars import begun, begun_hashes
 from cift.data.times import TimeLike, time_range
 from cift.domain.chunk import SchemaName
 from cift.domain.schemas import check_schema
@@ -77,26 +79,33 @@ def export(
     start_ns, end_ns = time_range(start, end)
     wanted = interval_of(start_ns, end_ns)
     (interval,) = feed_intervals(name, (wanted,))
-    selected = [
-        reader for reader in readers if reader.manifest.last_ns >= interval[0] and reader.manifest.first_ns < interval[1]
-    ]
+    if name == "bars":
+        pieces = begun(readers, start_ns, end_ns)
+    else:
+        readers = [
+            reader for reader in readers if reader.manifest.last_ns >= interval[0] and reader.manifest.first_ns < interval[1]
+        ]
+        pieces = (columns for reader in readers for columns in reader.groups((interval,), every_column=True))
     rows = 0
     with output(path, overwrite=overwrite, disk=disk) as file, compressed(file, suffix) as stream:
         writer: Writer | None = None
-        for reader in selected:
-            for columns in reader.groups((interval,), every_column=True):
-                if writer is None:
-                    ends = selected[0].manifest.first_ns, selected[-1].manifest.last_ns
-                    writer = _writer(kind, stream, name, symbol, ends)
-                writer.write(columns)
-                rows += length(columns)
+        for columns in pieces:
+            if writer is None:
+                writer = _writer(kind, stream, name, symbol, (readers[0].manifest.first_ns, readers[-1].manifest.last_ns))
+            writer.write(columns)
+            rows += length(columns)
         if writer is None:
             raise NoData(f"no data: {symbol} has no {name} in this period; nothing was written")
         notes = writer.finish()
-    hashes = [(reader.manifest.date, reader.content_hash((interval,))) for reader in selected]
-    total = selection_hash(name, [(date, value) for date, value in hashes if value is not None])
+    hashes = begun_hashes(readers, wanted) if name == "bars" else _hashes(readers, interval)
+    total = selection_hash(name, hashes)
     elapsed_s = time.perf_counter() - started
     return ExportReport(path, kind, symbol, name, rows, file.bytes_written, total, elapsed_s, notes)
+
+
+def _hashes(readers: Sequence[PartitionReader], interval: Interval) -> list[tuple[str, str]]:
+    hashes = [(reader.manifest.date, reader.content_hash((interval,))) for reader in readers]
+    return [(date, value) for date, value in hashes if value is not None]
 
 
 def _refuse_server(to: str | Path) -> None:

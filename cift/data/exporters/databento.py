@@ -8,8 +8,9 @@
 
 Prices are whole numbers of 1e-9, 2**63 - 1 where there is none. `ts_recv` is 2**64 - 1 where it is missing, `ts_in_delta` is
 0. All records are of instrument 1 and publisher 0 (none), under the symbol without its venue; the venue begins the name of
-the dataset, `XNAS.CIFT`. What the format has no place for is told: ids of trades, and venue sequences that are missing or
-longer than 32 bits (they become 0). A price finer than 1e-9 or a size that is no whole number below 2**32 is an error.
+the dataset, `XNAS.CIFT`, and so is of letters and digits, at most 10. What the format has no place for is told: ids of trades,
+and venue sequences that are missing or longer than 32 bits (they become 0). A price finer than 1e-9 or a size that is no whole
+number below 2**32 is an error.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ from cift.errors import DataError, MissingExtra, NotSupported
 NO_TIME: Final = 2**64 - 1
 INSTRUMENT_ID, PUBLISHER_ID = 1, 0
 SIZE_END = 2**32
-VENUE_LENGTH_MAX = 11
-"""A dataset's name has 16 characters."""
+DATASET_END = ".CIFT"
+VENUE_LENGTH_MAX = 15 - len(DATASET_END)
+"""A dataset's name has 15 characters, and a zero behind them."""
 _HEADER: Final = [("length", "u1"), ("rtype", "u1"), ("publisher_id", "u2"), ("instrument_id", "u4"), ("ts_event", "u8")]
 _TRADE: Final = [
     *_HEADER, ("price", "i8"), ("size", "u4"), ("action", "u1"), ("side", "u1"), ("flags", "u1"), ("depth", "u1"),
@@ -216,15 +218,18 @@ def _metadata(schema: str, symbol: str, first_ns: int, last_ns: int) -> bytes:
             'DBN files need databento-dbn: pip install "cift-markets[databento]"; the format dbn-csv needs nothing'
         ) from error
     raw_symbol, _, venue = symbol.rpartition(".")
-    if not raw_symbol or not venue.isalnum() or len(venue) > VENUE_LENGTH_MAX:
-        raise DataError(f"{symbol} names no venue that DBN can hold: one such as ESM4.GLBX was expected")
+    if not raw_symbol or not (venue.isascii() and venue.isalnum()) or len(venue) > VENUE_LENGTH_MAX:
+        raise DataError(
+            f"{symbol} names no venue that DBN can hold: letters and digits were expected, at most {VENUE_LENGTH_MAX}, as in "
+            "ESM4.GLBX; the format dbn-csv has no place for a venue, and takes every symbol"
+        )
     epoch, day = dt.date(1970, 1, 1), dt.timedelta(days=1)
     # A day more at either end: records belong to a day by the clock of receipt, which may be off.
     start = epoch + dt.timedelta(days=first_ns // DAY_NS) - day
     end = epoch + dt.timedelta(days=last_ns // DAY_NS) + 2 * day
     interval = SimpleNamespace(start_date=start, end_date=end, symbol=str(INSTRUMENT_ID))
     fields: Any = {
-        "dataset": f"{venue}.CIFT",
+        "dataset": venue + DATASET_END,
         "start": first_ns,
         "stype_in": dbn.SType.RAW_SYMBOL,
         "stype_out": dbn.SType.INSTRUMENT_ID,
@@ -235,4 +240,4 @@ def _metadata(schema: str, symbol: str, first_ns: int, last_ns: int) -> bytes:
     try:
         return bytes(dbn.Metadata(**fields).encode())
     except (dbn.DBNError, ValueError, OverflowError) as error:
-        raise DataError(f"{symbol} cannot be named in DBN's metadata: {error}") from None
+        raise DataError(f"{symbol} cannot be named in DBN's metadata: {error}; export as dbn-csv") from None

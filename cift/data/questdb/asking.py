@@ -21,7 +21,7 @@ from cift.data.questdb.tables import (
     read_days,
     refuse_partial,
 )
-from cift.data.questdb.texts import KnownSymbol, identifier, is_one_of, known_symbol, of_kind, span
+from cift.data.questdb.texts import KnownSymbol, identifier, is_one_of, known_symbol, literal, of_kind, span
 from cift.data.questdb.transport import Transport
 from cift.data.times import DAY_NS
 from cift.domain.chunk import SchemaName
@@ -58,9 +58,13 @@ def frame(
     if (kind in BY_SPEC) != (spec is not None):
         raise InvalidParameter(f"spec= says which bars, such as '1m'; {kind} {'need it' if kind in BY_SPEC else 'have none'}")
     held = _held(transport, kind, symbol, start_ns, end_ns, spec=spec)
+    # Bars go by when they began; the server keeps them by when they ended.
+    ends = ((">=", start_ns), ("<", end_ns)) if kind in BY_SPEC else ()
+    begun = [f"ts_open {sign} {literal(time_ns)}" for sign, time_ns in ends if time_ns is not None]
     # The symbol is known: asking for it would be a fifth of the server's work.
     asked = ", ".join(quoted or ["sequence"])
-    tables = [table for _, table in slices(transport, held.known, held.days, held.intervals, asked, FRAME_SLICE_ROWS)]
+    parts = slices(transport, held.known, held.days, held.intervals, asked, FRAME_SLICE_ROWS, begun)
+    tables = [table for _, table in parts]
     if not tables:
         tables = [transport.export(f'select {asked} from "{kind}" where false')]
     found = _polars(pa.concat_tables(tables, promote_options="none"))
@@ -126,7 +130,8 @@ def asof(transport: Transport, symbol: str, start_ns: int | None, end_ns: int | 
             "select t.ts_event, t.price, t.size, t.aggressor, t.trade_id, t.sequence, "
             "q.bid_price, q.bid_size, q.ask_price, q.ask_size, q.ts_event ts_quote "
             f'from (select * from "trades" where {prints.condition}) t '
-            f'asof join (select * from "quotes" where {quotes.condition}) q'
+            # A quote of the print's own nanosecond may be what the print left behind: LT JOIN takes none of them, ASOF JOIN would.
+            f'lt join (select * from "quotes" where {quotes.condition}) q'
         )
     )
 
@@ -164,7 +169,8 @@ def _held(
     and_before: bool = False,
     spec: str | None = None,
 ) -> _Held:
-    """The days of a symbol that have time from start to end; `and_before` adds the last one in front of them, whole.
+    """The days of a symbol that have time from start to end; `and_before` adds the last one in front of them, whole. Of bars they are
+    whole, and the one behind is among them.
 
     Raises:
         UnknownSymbol: where none was ever loaded.
@@ -173,6 +179,10 @@ def _held(
     """
     known, every = _days(transport, kind, symbol, spec)
     days = [day for day in every if day.touches(start_ns, end_ns)]
+    if kind in BY_SPEC and end_ns is not None:
+        # The last bar may have ended on any day behind.
+        days += [day for day in every if day.day_ns >= end_ns][:1]
+        end_ns = None
     if and_before and start_ns is not None:
         days = [day for day in every if day.day_ns + DAY_NS <= start_ns][-1:] + days
         start_ns = None

@@ -61,9 +61,19 @@ class Slice:
 
 
 def slices(
-    transport: Transport, known: KnownSymbol, days: Sequence[DayRecord], intervals: Sequence[Interval], columns: str, rows: int
+    transport: Transport,
+    known: KnownSymbol,
+    days: Sequence[DayRecord],
+    intervals: Sequence[Interval],
+    columns: str,
+    rows: int,
+    conditions: Sequence[str] = (),
 ) -> Iterator[tuple[Slice, pa.Table]]:
-    """Columns of some days' rows within the intervals, about `rows` at a time in the order of time; up to three parts are held."""
+    """Columns of some days' rows within the intervals, about `rows` at a time in the order of time; up to three parts are held.
+
+    Args:
+        conditions: which of these rows; each is made of whole numbers and names of columns alone.
+    """
 
     def here(piece: Slice) -> str:
         condition = f"{of_kind(known, piece.day.spec)} and ts_event >= {literal(piece.start_ns)}"
@@ -84,7 +94,7 @@ def slices(
                     yield Slice(day, start, stop, is_first=start == whole.start_ns, is_last=stop == whole.stop_ns)
 
     def ask(piece: Slice) -> tuple[Slice, pa.Table]:
-        return piece, transport.export(f"select {columns} {here(piece)}")
+        return piece, transport.export(" and ".join((f"select {columns} {here(piece)}", *conditions)))
 
     return in_lanes(ask, cut_up(), LANES)
 

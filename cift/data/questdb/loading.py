@@ -2,7 +2,7 @@
 
 Each day is sent in batches, in order. A batch whose fate nobody knows (the server was killed, the line broke) is sent again:
 the tables drop what they hold already. When the server has answered that it holds every row of the day, the day counts as
-loaded; until then readers refuse it.
+loaded; until then readers refuse it. Of a day that begins with the rows that the server holds, those behind them are sent.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class LoadReport:
 
     Args:
         server: where the rows went. way: "ilp" or "parquet".
-        rows: of all days that were asked for; the server holds each of them once. rows_sent: of the days that were sent now.
+        rows: of all days that were asked for; the server holds each of them once. rows_sent: how many were sent now.
         days: how many were asked for. days_there: how many of them the server held already.
         elapsed_s: seconds that it took, until the rows could be read.
     """
@@ -118,33 +118,53 @@ def load(
     for day in days:
         record = day.record
         before = known.get((record.symbol, record.dataset, record.day_ns))
-        if _is_there(transport, record, before) and not resend:
+        held = _rows_there(transport, day, before)
+        if held == record.rows and not resend:
             there += 1
             continue
-        sender.send_day(day)
-        sent += record.rows
+        skip = 0 if resend else held
+        sender.send_day(day, skip)
+        sent += record.rows - skip
     sender.finish()
     rows = sum(day.record.rows for day in days)
     elapsed_s = time.perf_counter() - started
     return LoadReport(server, "ilp" if folder is None else "parquet", rows, sent, len(days), there, elapsed_s)
 
 
-def _is_there(transport: Transport, record: DayRecord, before: DayRecord | None) -> bool:
-    """Whether the server holds the day in full.
+def _rows_there(transport: Transport, day: Day, before: DayRecord | None) -> int:
+    """How many rows the server holds for certain, counted from the first of the day; all of them: it is there in full.
 
+    Args:
+        before: what was recorded when rows of that day were sent before.
     Raises:
-        CatalogError: where it holds other rows of that day.
+        CatalogError: where it holds rows of that day that are not those of the source.
     """
-    held, _, _ = held_rows(transport, record)
+    record = day.record
+    held, first, last = held_rows(transport, record)
     if not held:
-        return False
-    if before is None or before.content_hash != record.content_hash:
+        return 0
+    if before is None or (before.content_hash != record.content_hash and not _continues(day, before, last)):
         raise CatalogError(
             f"the server holds {held:,} rows of {record} that are not those of the source, and QuestDB does not delete the rows of "
             f"one symbol; drop the day with ALTER TABLE {record.schema} DROP PARTITION LIST '{record.date}' (all symbols), then "
             "load again"
         )
-    return before.state == LOADED and held == record.rows
+    return held if before.state == LOADED and (held, first, last) == (before.rows, 0, before.rows - 1) else 0
+
+
+def _continues(day: Day, before: DayRecord, last: int) -> bool:
+    """Whether a day begins with the rows that were sent before, and the server holds none behind them.
+
+    The last bar of a day belongs to the next one, by its end, and whoever appends adds rows to a day.
+    """
+    if before.rows >= day.record.rows or last >= before.rows:
+        return False
+    begin = ContentHash(before.schema)
+    for piece in day.batches():
+        begin.update(cut(piece, 0, min(length(piece), before.rows - begin.rows)))
+        if begin.rows == before.rows:
+            break
+    return begin.hexdigest() == before.content_hash
 
 
 def _write_instruments(transport: Transport, instruments: dict[str, Instrument]) -> None:
@@ -189,8 +209,8 @@ class _Sender:
         self._patience_s = patience_s
         self._loaded: list[DayRecord] = []
 
-    def send_day(self, day: Day) -> None:
-        """Sends one day and waits until the server holds it."""
+    def send_day(self, day: Day, skip: int) -> None:
+        """Sends one day but for its first `skip` rows, which the server holds, and waits until it holds the day."""
         record = day.record
         write_day(self._transport, record)
         # Seen before the first row is sent: who loads again after a crash then knows whose rows they are.
@@ -198,9 +218,14 @@ class _Sender:
         total = ContentHash(record.schema)
 
         def batches() -> Iterator[RawColumns]:
-            for batch in _batches(day.batches(), BATCH_ROWS["ilp" if self._folder is None else "parquet"]):
-                total.update(batch)
-                yield batch
+            yield from _batches(unsent(), BATCH_ROWS["ilp" if self._folder is None else "parquet"])
+
+        def unsent() -> Iterator[RawColumns]:
+            for piece in day.batches():
+                held = max(0, skip - total.rows)
+                total.update(piece)
+                if held < length(piece):
+                    yield cut(piece, held, length(piece))
 
         def send(batch: RawColumns) -> None:
             self._send(record, to_server(record.schema, batch, record.symbol, record.spec))

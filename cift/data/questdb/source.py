@@ -60,19 +60,22 @@ class QuestDB:
         by: str | None = None,
         resend: bool = False,
     ) -> LoadReport:
-        """Stores whole days of a catalog, or of a view, in the tables `mbo`, `quotes` and `trades`, which are made if need be.
+        """Stores whole days of a catalog, or of a view, in the tables `mbo`, `mbp`, `quotes`, `trades` and `bars`.
 
         It may be called again at any time: days that the server holds are not sent again, and a day that was broken off is
-        completed. No row is ever there twice.
+        completed. So is one that got more rows behind those that the server holds: by `Catalog.append`, or as the last bar of a day
+        lies on the next one, by its end. No row is ever there twice.
 
         Args:
             source: a catalog, or a view of one or of frames; of a view, every day that it touches.
-            symbols, start, end: what of a catalog (`end` excluded; a lone date is that day; none: all).
+            symbols, start, end: what of a catalog (`end` excluded; a lone date is that day; none: all); of bars also the day
+                behind, where bars that began before `end` ended.
             by: "parquet" has a server on this machine read files from its import folder, "ilp" sends rows; None: the faster one
                 that works.
             resend: send days that the server holds, too.
         Raises:
-            CatalogError: the server holds other rows of a day, or another instrument, or a table of another form.
+            CatalogError: the server holds rows of a day that the source's do not begin with, or another instrument, or a table of
+                another form.
             UnknownSymbol, NoData: as the catalog.
         """
         with self.server.open() as transport:
@@ -238,8 +241,9 @@ class QuestDB:
         """The stored records of a symbol as one frame, in the order of their time; all of it is in memory.
 
         Args:
-            schema: "mbo", "quotes" or "trades".
-            symbol, start, end: as in `ticks`; a record of `mbo` is cut like the others.
+            schema: "mbo", "mbp", "quotes", "trades" or "bars".
+            symbol, start, end: as in `ticks`; a record of `mbo` is cut like the others, and bars by the time when they began, as in
+                `Catalog.bars`.
             columns: some of the table's; None: all.
             spec: of bars, what ends one: "1m".
         """
@@ -267,7 +271,9 @@ class QuestDB:
             return asking.latest(transport, names, schema)
 
     def asof(self, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None) -> pl.DataFrame:
-        """Each trade with the quote that stood when it happened (ASOF JOIN): the last one at or before its time.
+        """Each trade with the quote that stood when it happened (LT JOIN): the last one strictly before its time.
+
+        As `cift.features.join_asof` has it: a quote of the trade's own nanosecond may show what the trade left behind.
 
         Returns:
             ts_event, price, size, aggressor, trade_id, sequence, and bid_price, bid_size, ask_price, ask_size, ts_quote.

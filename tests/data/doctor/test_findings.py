@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,59 @@ CASES: list[tuple[str, str, Spoil, dict[str, list[int]]]] = [
     ("burst", "trades", busy, {"burst": [-1]}),
     ("modify to 0", "mbo", lambda columns: _set(columns, "modify", size=0.0), {"modify_to_zero": [-1]}),
 ]  # fmt: skip
+
+
+def judged(schema: str, columns: RawColumns, instrument: Instrument) -> list[int]:
+    """Rows with a displayed price off the steps, asked of the instrument one by one and without floats."""
+    off = []
+    for row, ts_ns in enumerate(columns["ts_event"].tolist()):
+        if "action" in columns and columns["action"][row] not in (ACTION_CODES["add"], ACTION_CODES["modify"], SET):
+            continue
+        names = ("bid_price", "ask_price") if schema == "quotes" else ("price",)
+        prices = [Decimal(repr(columns[name][row].item())) for name in names if not np.isnan(columns[name][row])]
+        off += [row] * any(price % instrument.increment_at(price, ts_ns) for price in prices)
+    return off
+
+
+STEP_TABLES = ["0.05", {0: "0.01", 100: "0.05"}, {"2026-01-05T15:04Z": {0: "0.02", 100: "0.1"}, "2026-01-05T15:08Z": "0.01"}]
+
+
+@pytest.mark.parametrize("steps", STEP_TABLES, ids=["one step", "bands", "dated"])
+@pytest.mark.parametrize("schema", ["mbo", "quotes", "trades", "mbp"])
+def test_displayed_prices_off_the_steps_in_force_are_found_and_set_aside(tmp_path, schema, steps):
+    """Steps may be told after the rows were stored. A run refuses such rows; what repair leaves passes the screen."""
+    catalog = Catalog(tmp_path / "catalog", disk=QuickDisk())
+    columns = levels_off(1_500) if schema == "mbp" else clean(schema, 1_500)
+    if schema == "quotes":
+        columns["ask_price"][10], columns["ask_size"][10] = NAN, 0.0
+    catalog.write(schema, SYMBOL, columns, ABC)
+    assert "off_increment" not in check(catalog).counts
+    told = Instrument(SYMBOL, ABC.tick_size, ABC.lot_size, price_increment=steps)
+    catalog.write_instruments([told])
+    expected = [] if schema == "trades" else judged(schema, columns, told)
+    assert len(expected) > 50 or schema == "trades"
+    found_rows = check(catalog, examples=2_000).findings
+    assert [example.row for each in found_rows if each.kind == "off_increment" for example in each.examples] == expected
+    done = repair(catalog, tmp_path / "mended")
+    out = done.repairs.filter(pl.col("kind") == "off_increment")
+    assert (out["row"].to_list(), set(out["action"]) - {"left_out"}) == (expected, set())
+    mended = Catalog(done.path)
+    assert "off_increment" not in check(mended).counts
+    # The screen by which a run, too, goes has nothing against the rows that are left.
+    rows = pl.concat([pl.read_parquet(path) for path in sorted((done.path / schema).rglob("*.parquet"))])
+    Catalog(tmp_path / "screened", disk=QuickDisk()).write(schema, SYMBOL, rows, told)
+
+
+def levels_off(rows: int) -> RawColumns:
+    """Levels on either side of 100 that come and change, on any tick."""
+    rng = np.random.default_rng(3)
+    trades = clean("trades", rows)
+    side = rng.choice([SIDE_CODES["bid"], SIDE_CODES["ask"]], rows).astype(np.uint8)
+    away = rng.integers(1, 300, rows)
+    cents = 10_000 + np.where(side == SIDE_CODES["bid"], -away, away)
+    action = np.full(rows, SET, dtype=np.uint8)
+    return {**{name: trades[name] for name in ("ts_event", "ts_recv", "size", "flags", "sequence", "venue_seq")},
+            "action": action, "side": side, "price": cents / 100}  # fmt: skip
 
 
 def _set(columns: RawColumns, action: str, **values: float) -> int:

@@ -7,7 +7,7 @@
 | topic `publicTrade.SYMBOL` | `trades`, whose `S` is the side of the taker |
 
 `ts_event` is the time of the matching engine (`cts`), or that of the message (`ts`) where there is none. History files tell no
-time of receipt. A trade whose id `i` is one of the last 10,000 is a `duplicate`, kept aside: files may overlap.
+time of receipt. A trade whose id `i` was met within the last minute is a `duplicate`, kept aside.
 Block trades (`BT`), agreed on outside of the book, are kept aside as `off_book`.
 """
 
@@ -21,6 +21,7 @@ import msgspec
 
 from cift.data.importers.book_chain import BookChain, BookEvent
 from cift.data.importers.mixed import FinestSteps, MixedRows, Stored
+from cift.data.importers.overlap import Met
 from cift.data.importers.recording import Id, Levels, Recording, Stamp, decoder, import_recording, paths_of
 from cift.data.report import ImportReport, Tally
 from cift.domain.instrument import Number
@@ -29,8 +30,6 @@ from cift.domain.schemas import AGGRESSOR_CODES, NO_TIME_NS
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
 
-TRADES_REMEMBERED = 10_000
-"""Recordings that overlap do so by seconds, and trades of a symbol come by the hundred in one."""
 SIDES = {"Buy": AGGRESSOR_CODES["buy"], "Sell": AGGRESSOR_CODES["sell"]}
 
 
@@ -110,8 +109,7 @@ class BybitRecording(Recording):
         self._chain = BookChain(self.levels("before"), self.levels("levels"), tally, in_order=True)
         self._trades = self.plain("trades", "trades").rows
         self._look, self._book, self._prints = decoder(_Message), decoder(_BookMessage), decoder(_TradeMessage)
-        self._met: dict[str, None] = {}
-        """Ids of the last trades, the oldest first."""
+        self._met = Met()
         self._depth: str | None = None
         """How many levels the book that is kept has, by its topic."""
 
@@ -121,8 +119,10 @@ class BybitRecording(Recording):
         if kind == "publicTrade":
             self.each_key_once(kind, body)
             for trade in self._prints(body).data:
-                if self.is_wanted(trade.s) and self._is_print(trade):
-                    ts_event = self.told(trade.T)
+                if not self.is_wanted(trade.s):
+                    continue
+                ts_event = self.told(trade.T)
+                if self._is_print(trade):
                     self._trades.append((ts_event, ts_recv, trade.p, trade.v, SIDES[trade.S], 0, NO_TIME_NS, self.row))
             return
         if kind != "orderbook":
@@ -138,12 +138,9 @@ class BybitRecording(Recording):
             return False
         if not trade.i:
             return True
-        if trade.i in self._met:
+        if self._met.again(trade.i, self.clock):
             self.tally.keep_aside(self.row, "duplicate", f"trade {trade.i} of {trade.v!r} at {trade.p!r}")
             return False
-        self._met[trade.i] = None
-        if len(self._met) > TRADES_REMEMBERED:
-            del self._met[next(iter(self._met))]
         return True
 
     def _take_book(self, message: _BookMessage, depth: str, ts_recv: int) -> None:

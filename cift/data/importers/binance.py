@@ -21,7 +21,6 @@ snapshots of spot have neither: they get the latest time of the exchange that a 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -31,6 +30,7 @@ import msgspec
 from cift.data.importers.binance_csv import CONTRACTS, import_tables, is_coin_margined, venue_of
 from cift.data.importers.book_chain import BookChain, BookEvent
 from cift.data.importers.mixed import FinestSteps, MixedRows, Stored
+from cift.data.importers.overlap import Met, Numbers
 from cift.data.importers.recording import Id, Levels, Recording, Stamp, decoder, import_recording, is_recording, paths_of
 from cift.data.report import ImportReport, Tally
 from cift.domain.instrument import Number
@@ -168,8 +168,9 @@ class BinanceRecording(Recording):
         self._quotes = self.plain("quotes", "quotes").rows
         self._trades = self.plain("trades", "trades").rows
         self._aggregated = self.plain("aggregated", "trades").rows
-        self._last_ids: dict[str, int] = {}
-        self._gaps, self._missing = Counter[str](), Counter[str]()
+        self._quotes_met, self._trade_numbers, self._aggregated_numbers = Met(), Numbers(), Numbers()
+        self._last_quote = (-1, -1, NO_TIME_NS)
+        """The first number of best quotes since their count began; number and time of the last one."""
         self._futures: bool | None = None
         self._nameless_snapshot = False
         self._partial: set[str] = set()
@@ -247,7 +248,10 @@ class BinanceRecording(Recording):
             self._nameless_snapshot = True
         elif not self.is_wanted(data.symbol):
             return
-        ts_event, number = self.told(data.E if data.T is None else data.T), data.lastUpdateId
+        stamp, number = data.E if data.T is None else data.T, data.lastUpdateId
+        ts_event = self.told(stamp)
+        if stamp is None:
+            self.tally.counts["time_of_message_before"] += 1
         self._chain.snapshot(BookEvent(number, number, None, data.bids, data.asks, ts_event, ts_recv, self.row))
 
     def _ticker(self, data: _Ticker, ts_recv: int) -> None:
@@ -255,11 +259,17 @@ class BinanceRecording(Recording):
             return
         if self._futures is None:
             self._futures = data.T is not None
-        if data.u <= self._last_ids.get("quotes", -1):
+        stamp = data.E if data.T is None else data.T
+        ts_event = self.told(stamp)
+        first, last, last_ns = self._last_quote
+        # A lower number that is later begins the count anew; where no time tells, one below all of them does.
+        late = data.u < last and (data.u >= first if stamp is None else ts_event <= last_ns)
+        if self._quotes_met.again(data.u, self.clock) or late:
             self.tally.counts["old_quotes"] += 1
             return
-        self._last_ids["quotes"] = data.u
-        ts_event = self.told(data.E if data.T is None else data.T)
+        self._last_quote = (data.u if data.u < last or last < 0 else first, data.u, ts_event)
+        if stamp is None:
+            self.tally.counts["time_of_message_before"] += 1
         self._quotes.append((ts_event, ts_recv, data.b, data.B, data.a, data.A, data.u, self.row))
 
     def _trade(self, data: _Trade, ts_recv: int) -> None:
@@ -267,13 +277,13 @@ class BinanceRecording(Recording):
             return
         if self._futures is None:
             self._futures = data.M is None
-        if not self._is_next("trades", data.t):
+        ts_event = self.told(data.E if data.T is None else data.T)
+        if self._is_again(self._trade_numbers, data.t):
             return
         if data.X != "MARKET":
             self.tally.keep_aside(self.row, "off_book", f"trade {data.t} of {data.q!r} at {data.p!r}, {data.X}")
             return
         side = SELL if data.m else BUY
-        ts_event = self.told(data.E if data.T is None else data.T)
         self._trades.append((ts_event, ts_recv, data.p, data.q, side, data.t, NO_TIME_NS, self.row))
 
     def _agg_trade(self, data: _AggTrade, ts_recv: int) -> None:
@@ -281,22 +291,17 @@ class BinanceRecording(Recording):
             return
         if self._futures is None:
             self._futures = data.M is None
-        if not self._is_next("aggregated", data.a):
+        ts_event = self.told(data.E if data.T is None else data.T)
+        if self._is_again(self._aggregated_numbers, data.a):
             return
         side = SELL if data.m else BUY
-        ts_event = self.told(data.E if data.T is None else data.T)
         self._aggregated.append((ts_event, ts_recv, data.p, data.q, side, data.a, NO_TIME_NS, self.row))
 
-    def _is_next(self, kind: str, number: int) -> bool:
-        """Whether a trade comes after those before it, by the numbers that the venue gives them one by one."""
-        last = self._last_ids.get(kind)
-        if last is not None and number <= last:
-            self.tally.keep_aside(self.row, "duplicate", f"trade {number} after {last}")
+    def _is_again(self, numbers: Numbers, number: int) -> bool:
+        """Whether a trade was met before, by the numbers that the venue gives them one by one."""
+        if not numbers.again(number, self.clock):
             return False
-        if last is not None and number > last + 1:
-            self._gaps[kind] += 1
-            self._missing[kind] += number - last - 1
-        self._last_ids[kind] = number
+        self.tally.keep_aside(self.row, "duplicate", f"trade {number}")
         return True
 
     # ------------------------------------------------------------------ what is stored
@@ -321,10 +326,13 @@ class BinanceRecording(Recording):
         prints = "trades" if rows.get("trades") else "aggregated"
         if prints == "trades" and rows.get("aggregated"):
             self.notes.append(f"aggregated trades are left out beside the trades themselves: {rows['aggregated']:,} messages")
-        if self._gaps[prints]:
-            counts["trade_gaps"] = self._gaps[prints]
+        missing, places = (self._trade_numbers if prints == "trades" else self._aggregated_numbers).missing()
+        if missing:
+            counts["trade_gaps"] = places
+            self.notes.append(f"{missing:,} trades are missing, in {places:,} places, by their numbers")
+        if counts["old_quotes"]:
             self.notes.append(
-                f"{self._missing[prints]:,} trades are missing, in {counts['trade_gaps']:,} places, by their numbers"
+                f"best quotes that were met before, or are older than one above them, were left out: {counts['old_quotes']:,}"
             )
         for stream in sorted(self._partial):
             self.notes.append(f"the stream {stream}, pictures of the best levels, is left out: the book is kept by diff depth")

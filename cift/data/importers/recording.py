@@ -162,7 +162,6 @@ class Recording:
             TimeOrder: a stamp more than a minute before the clock.
         """
         if stamp is None:
-            self.tally.counts["time_of_message_before"] += 1
             return self.clock
         ts_ns = stamp_ns(stamp)
         if ts_ns > self.clock:
@@ -203,11 +202,14 @@ class Recording:
 
     def book_part(self, chain: BookChain) -> Stored:
         """What is stored of a book whose builders are named "before" and "levels"."""
-        old = self.tally.counts["old_events"]
-        if old:
+        counts = self.tally.counts
+        if counts["old_events"]:
             self.notes.append(
-                f"events that the book contained already were left out: {old:,}; many of them mean files in the wrong order"
+                f"events that the book contained already were left out: {counts['old_events']:,}; many of them mean files in the "
+                "wrong order"
             )
+        if counts["old_snapshots"]:
+            self.notes.append(f"snapshots that were not newer than the book were left out: {counts['old_snapshots']:,}")
         return since_snapshot(self.mixed, self.tally, self.notes, started=chain.started, change=self.told_time)
 
     # ------------------------------------------------------------------ reading

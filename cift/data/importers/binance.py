@@ -23,15 +23,25 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
 from cift.data.importers.binance_csv import CONTRACTS, import_tables, is_coin_margined, venue_of
 from cift.data.importers.book_chain import BookChain, BookEvent
 from cift.data.importers.mixed import FinestSteps, MixedRows, Stored
-from cift.data.importers.overlap import Met, Numbers
-from cift.data.importers.recording import Id, Levels, Recording, Stamp, decoder, import_recording, is_recording, paths_of
+from cift.data.importers.overlap import About, Message, Met, Numbers
+from cift.data.importers.recording import (
+    Id,
+    Levels,
+    Recording,
+    Stamp,
+    decoder,
+    import_recording,
+    is_recording,
+    paths_of,
+    stamp_ns,
+)
 from cift.data.report import ImportReport, Tally
 from cift.domain.instrument import Number
 from cift.domain.schemas import AGGRESSOR_CODES, NO_TIME_NS
@@ -101,6 +111,17 @@ class _Snapshot(msgspec.Struct, gc=False):
     E: Stamp | None = None
     T: Stamp | None = None
     symbol: str | None = None
+
+
+SHAPES: Final[dict[str, type]] = {
+    "depthUpdate": _Depth,
+    "bookTicker": _Ticker,
+    "trade": _Trade,
+    "aggTrade": _AggTrade,
+    "snapshot": _Snapshot,
+}
+LEFT_OUT: Final[dict[type, str]] = {_Depth: "old_events", _Ticker: "old_quotes", _Snapshot: "old_snapshots"}
+"""What messages count as that an earlier file told already; trades are duplicates."""
 
 
 class _OfStream(msgspec.Struct, Generic[Data], gc=False):
@@ -174,19 +195,57 @@ class BinanceRecording(Recording):
         self._futures: bool | None = None
         self._nameless_snapshot = False
         self._partial: set[str] = set()
-        self._streams: dict[bytes, tuple[Callable[[bytes], Any], Callable[[Any, int], None]]] = {}
-        self._takers: dict[str, tuple[Any, Callable[[Any, int], None]]] = {
-            "depthUpdate": (_Depth, self._depth),
-            "bookTicker": (_Ticker, self._ticker),
-            "trade": (_Trade, self._trade),
-            "aggTrade": (_AggTrade, self._agg_trade),
-            "snapshot": (_Snapshot, self._snapshot),
+        self._streams: dict[bytes, Callable[[bytes], Any]] = {}
+        self._takers: dict[type, Callable[[Any, int], None]] = {
+            _Depth: self._depth,
+            _Ticker: self._ticker,
+            _Trade: self._trade,
+            _AggTrade: self._agg_trade,
+            _Snapshot: self._snapshot,
         }
-        self._bare = {kind: (decoder(shape), take) for kind, (shape, take) in self._takers.items()}
+        self._bare = {kind: decoder(shape) for kind, shape in SHAPES.items()}
         self._look = decoder(_Unknown)
 
     def message(self, body: bytes, ts_recv: int) -> None:
         """Takes one message."""
+        data = self._data(body)
+        if data is None:
+            self.tally.counts["other_messages"] += 1
+            return
+        self._takers[type(data)](data, ts_recv)
+
+    def about(self, body: bytes) -> About:
+        """What a message is, which is not taken yet."""
+        data = self._data(body)
+        if data is None:
+            return About(None)
+        stamp, ordered = data.E if getattr(data, "T", None) is None else data.T, 0
+        match data:
+            case _Depth(s=symbol, u=number):
+                stream, ordered = "book", 2 * number
+            case _Snapshot(symbol=symbol, lastUpdateId=number):
+                # Behind the event with which it ends.
+                stream, ordered = "book", 2 * number + 1
+            case _Ticker(s=symbol, u=number):
+                stream, ordered = "quotes", number
+            case _Trade(s=symbol, t=number):
+                stream, ordered = "trades", number
+            case _AggTrade(s=symbol, a=number):
+                stream, ordered = "aggregated", number
+        return About(None if stamp is None else stamp_ns(stamp), ((type(data), symbol, number),), stream, ordered)
+
+    def leave_out(self, message: Message) -> None:
+        """Counts a message that an earlier file told already."""
+        kind, symbol, number = message.about.names[0]
+        if symbol not in (self.wanted, None):
+            self.tally.counts["other_symbols"] += 1
+        elif kind in LEFT_OUT:
+            self.tally.counts[LEFT_OUT[kind]] += 1
+        else:
+            self.tally.keep_aside(message.row, "duplicate", f"trade {number}")
+
+    def _data(self, body: bytes) -> Any:
+        """What a message holds; None: it is of no kind that is read."""
         if body.startswith(b'{"stream":"'):
             stream = body[11 : body.find(b'"', 11)]
             found = self._streams.get(stream)
@@ -194,44 +253,36 @@ class BinanceRecording(Recording):
                 # Streams that are read are few; others are looked up each time.
                 found = self._of_stream(stream.decode("ascii").partition("@")[2])
                 if found is None:
-                    self.tally.counts["other_messages"] += 1
-                    return
+                    return None
                 self._streams[stream] = found
             self.each_key_once(stream, body)
-            decode, take = found
-            take(decode(body).data, ts_recv)
-            return
-        self._slowly(body, ts_recv)
+            return found(body).data
+        return self._slowly(body)
 
-    def _of_stream(self, stream: str) -> tuple[Callable[[bytes], Any], Callable[[Any, int], None]] | None:
+    def _of_stream(self, stream: str) -> Callable[[bytes], Any] | None:
         """How the messages of a combined stream are read; None: not at all."""
         kind = "depthUpdate" if _DIFF_DEPTH.fullmatch(stream) else stream
         if _PARTIAL_DEPTH.fullmatch(stream):
             self._partial.add(stream[:SHOWN_MAX])
-        if kind not in self._takers:
+        if kind not in SHAPES:
             return None
-        shape, take = self._takers[kind]
-        return decoder(_OfStream[shape]), take  # type: ignore[valid-type]
+        return decoder(_OfStream[SHAPES[kind]])  # type: ignore[valid-type]
 
-    def _slowly(self, body: bytes, ts_recv: int) -> None:
-        """A message that does not begin as those of combined streams do."""
+    def _slowly(self, body: bytes) -> Any:
+        """What is in a message that does not begin as those of combined streams do."""
         told = self._look(body)
         if told.stream:
             found = self._of_stream(told.stream.partition("@")[2])
             if found is None:
-                self.tally.counts["other_messages"] += 1
-                return
+                return None
             self.each_key_once(told.stream, body)
-            found[1](found[0](body).data, ts_recv)
-            return
+            return found(body).data
         # Best quotes of spot do not say what they are.
         kind = told.e or ("snapshot" if told.lastUpdateId is not None else "bookTicker" if told.B is not None else "")
         if kind not in self._bare:
-            self.tally.counts["other_messages"] += 1
-            return
+            return None
         self.each_key_once(kind, body)
-        decode, take = self._bare[kind]
-        take(decode(body), ts_recv)
+        return self._bare[kind](body)
 
     # ------------------------------------------------------------------ messages
 

@@ -111,7 +111,8 @@ class BookChain:
     def _is_old(self, book: BookEvent) -> bool:
         if not self.started or self._last_id is None or book.last_id > self._last_id:
             return False
-        if book.ts_event > self._last_ns + (0 if self._in_order else BACK_NS_MAX):
+        # Ids that began anew are lower and later; the same id is the same book, whenever it is told.
+        if book.last_id < self._last_id and book.ts_event > self._last_ns + (0 if self._in_order else BACK_NS_MAX):
             return False
         if not self._mark:
             return True

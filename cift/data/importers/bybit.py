@@ -21,8 +21,8 @@ import msgspec
 
 from cift.data.importers.book_chain import BookChain, BookEvent
 from cift.data.importers.mixed import FinestSteps, MixedRows, Stored
-from cift.data.importers.overlap import Met
-from cift.data.importers.recording import Id, Levels, Recording, Stamp, decoder, import_recording, paths_of
+from cift.data.importers.overlap import About, Message, Met
+from cift.data.importers.recording import Id, Levels, Recording, Stamp, decoder, import_recording, paths_of, stamp_ns
 from cift.data.report import ImportReport, Tally
 from cift.domain.instrument import Number
 from cift.domain.schemas import AGGRESSOR_CODES, NO_TIME_NS
@@ -118,10 +118,8 @@ class BybitRecording(Recording):
         kind, _, rest = self._look(body).topic.partition(".")
         if kind == "publicTrade":
             self.each_key_once(kind, body)
-            for trade in self._prints(body).data:
-                if not self.is_wanted(trade.s):
-                    continue
-                ts_event = self.told(trade.T)
+            trades = [trade for trade in self._prints(body).data if self.is_wanted(trade.s)]
+            for ts_event, trade in [(self.told(trade.T), trade) for trade in trades]:
                 if self._is_print(trade):
                     self._trades.append((ts_event, ts_recv, trade.p, trade.v, SIDES[trade.S], 0, NO_TIME_NS, self.row))
             return
@@ -130,6 +128,32 @@ class BybitRecording(Recording):
             return
         self.each_key_once(kind, body)
         self._take_book(self._book(body), rest.partition(".")[0], ts_recv)
+
+    def about(self, body: bytes) -> About:
+        """What a message is, which is not taken yet."""
+        topic = self._look(body).topic
+        kind = topic.partition(".")[0]
+        if kind == "publicTrade":
+            trades = self._prints(body).data
+            # Without ids nothing tells them apart.
+            names = tuple((kind, trade.s, trade.i) for trade in trades) if all(trade.i for trade in trades) else ()
+            return About(max((stamp_ns(trade.T) for trade in trades), default=None), names, kind)
+        if kind != "orderbook":
+            return About(None)
+        told = self._book(body)
+        number = told.data.u
+        # Behind the change with which it ends.
+        ordered = 2 * number + (told.type == "snapshot")
+        ts_ns = stamp_ns(told.ts if told.cts is None else told.cts)
+        return About(ts_ns, ((told.type, topic, number, told.cts),), kind, ordered)
+
+    def leave_out(self, message: Message) -> None:
+        """Counts a message that an earlier file told already."""
+        for kind, symbol, *number in message.about.names:
+            if kind != "publicTrade":
+                self.tally.counts["old_snapshots" if kind == "snapshot" else "old_events"] += 1
+            elif symbol == self.wanted:
+                self.tally.keep_aside(message.row, "duplicate", f"trade {number[0]}")
 
     def _is_print(self, trade: _Trade) -> bool:
         """Whether a trade is one of the book that was not met before."""

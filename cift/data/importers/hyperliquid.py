@@ -18,7 +18,7 @@ import msgspec
 
 from cift.data.importers.levels import TopOfBook
 from cift.data.importers.mixed import FinestSteps, MixedRows, Stored
-from cift.data.importers.overlap import Met
+from cift.data.importers.overlap import About, Message, Met
 from cift.data.importers.recording import Id, Recording, Stamp, decoder, import_recording, paths_of, stamp_ns
 from cift.data.report import ImportReport, Tally
 from cift.domain.instrument import Number
@@ -122,10 +122,38 @@ class HyperliquidRecording(Recording):
             self._picture(self._book(body).data, ts_recv)
         elif channel == "trades":
             self.each_key_once(channel, body)
-            for trade in self._prints(body).data:
+            trades = self._prints(body).data
+            self.fresh = False
+            # No matter of order: a new connection tells the last trades once more, however old they are.
+            self.follow(max((stamp_ns(trade.time) for trade in trades if trade.coin == self.wanted), default=NO_TIME_NS))
+            for trade in trades:
                 self._trade(trade, ts_recv)
         else:
             self.tally.counts["other_messages"] += 1
+
+    def about(self, body: bytes) -> About:
+        """What a message is, which is not taken yet."""
+        channel = self._look(body).channel
+        if channel == "l2Book":
+            book = self._book(body).data
+            return About(stamp_ns(book.time), ((channel, book.coin, book.time),), channel, book.time)
+        if channel != "trades":
+            return About(None)
+        trades = self._prints(body).data
+        # The first message of a connection tells of times before it.
+        ts_ns = None if self.fresh else max((stamp_ns(trade.time) for trade in trades), default=None)
+        self.fresh = False
+        return About(ts_ns, tuple((channel, trade.coin, trade.tid) for trade in trades), channel)
+
+    def leave_out(self, message: Message) -> None:
+        """Counts a message that an earlier file told already."""
+        for kind, coin, number in message.about.names:
+            if coin != self.wanted:
+                self.tally.counts["other_symbols"] += 1
+            elif kind == "l2Book":
+                self.tally.counts["old_books"] += 1
+            else:
+                self.tally.keep_aside(message.row, "duplicate", f"trade {number}")
 
     def _picture(self, book: _Book, ts_recv: int) -> None:
         if not self.is_wanted(book.coin):
@@ -148,14 +176,11 @@ class HyperliquidRecording(Recording):
     def _trade(self, trade: _Trade, ts_recv: int) -> None:
         if not self.is_wanted(trade.coin):
             return
-        # No matter of order: a new connection tells the last trades once more, however old they are.
-        ts_event = stamp_ns(trade.time)
-        self.clock = max(self.clock, ts_event)
         if self._met.again(trade.tid, self.clock):
             self.tally.keep_aside(self.row, "duplicate", f"trade {trade.tid} of {trade.sz!r} at {trade.px!r}")
             return
         side = SIDES[trade.side]
-        self._trades.append((ts_event, ts_recv, trade.px, trade.sz, side, trade.tid, NO_TIME_NS, self.row))
+        self._trades.append((stamp_ns(trade.time), ts_recv, trade.px, trade.sz, side, trade.tid, NO_TIME_NS, self.row))
 
     def venue(self) -> str:
         """Hyperliquid is one venue."""

@@ -10,9 +10,9 @@
 
 Messages may be of a combined stream (`{"stream": ..., "data": ...}`) or bare.
 
-**Files that overlap.** Numbers of trades and of best quotes ascend. A trade whose number is not above the last one is a
-`duplicate`, kept aside in the report; such a best quote is counted in `old_quotes`. Trades are numbered one by one, so missing
-ones are seen: each place counts in `trade_gaps`, and a note tells how many there are.
+**Files that overlap** are put into one order, see `cift.data.importers.overlap`. A trade whose number was met is a `duplicate`, kept
+aside in the report; such a best quote, or one older than one above it, is counted in `old_quotes`. Trades are numbered one by
+one, so missing ones are seen: each place counts in `trade_gaps`, and a note tells how many there are.
 
 **Times.** `ts_event` is the time of the transaction (`T`), or that of the message (`E`) where there is none. Best quotes and
 snapshots of spot have neither: they get the latest time of the exchange that a message before them told.

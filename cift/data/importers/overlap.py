@@ -22,6 +22,8 @@ Name = tuple[Any, ...]
 
 SKEW_NS = 1_000_000_000
 """The times of one stream may be behind those of another one of the venue by less."""
+LATE_NS = 10_000_000_000
+"""After the last time that a file tells, by which messages without a time may still follow in it."""
 
 
 class Met:
@@ -165,11 +167,11 @@ class Overlap:
         message = message._replace(clock=self._clock)
         if self._joins:
             self._head.append(message)
-            if self._clock > self._ends_ns:
+            if self._clock > self._ends_ns + LATE_NS:
                 self._join()
         else:
             self._held.append(message)
-            if self._clock > self.until_ns + BACK_NS_MAX:
+            if self._clock > self.until_ns + LATE_NS + BACK_NS_MAX:
                 # The next file does not follow this one: its times will be refused, or it is of other times altogether.
                 self.until_ns = NEVER_NS
                 self._hand_on(self._held)

@@ -22,7 +22,7 @@ from cift.data.columns import Array, RawColumns
 from cift.data.importers.book_chain import BookChain
 from cift.data.importers.levels import LevelRows
 from cift.data.importers.mixed import BACK_NS_MAX, FinestSteps, MixedRows, Stored, count_rows, since_snapshot, store
-from cift.data.importers.overlap import NEVER_NS, About, Message, Overlap
+from cift.data.importers.overlap import LATE_NS, NEVER_NS, About, Message, Overlap
 from cift.data.importers.text import byte_lines
 from cift.data.report import ImportReport, Tally
 from cift.data.times import iso
@@ -250,7 +250,9 @@ class Recording:
         """Reads files in the order of their times, of which each may overlap those before it."""
         begin_ns = [self._first_ns(path) for path in paths[1:]]
         for at, path in enumerate(paths):
-            self.read(path, min((ts_ns for ts_ns in begin_ns[at:] if ts_ns is not None), default=NEVER_NS))
+            later = [ts_ns for ts_ns in begin_ns[at:] if ts_ns is not None]
+            # What tells no time may be of that one already a little before.
+            self.read(path, min(later) - LATE_NS if later else NEVER_NS)
 
     def _first_ns(self, path: Path) -> int | None:
         """The first time that a file tells, if it does so early; what is wrong with it is told once it is read."""
@@ -267,7 +269,7 @@ class Recording:
         """Reads one file.
 
         Args:
-            until_ns: the first time of the files to come.
+            until_ns: from when on what it tells may stand in the files to come.
         Raises:
             DataError: a line that is no message; the last one, where it was cut off, is only noted.
         """

@@ -237,5 +237,5 @@ def _place(first: Sequence[Message], at: int, message: Message, of_second: set[N
 def _is_before(one: About, other: About) -> bool:
     """Whether a message of a stream stands before another one of it."""
     if one.number is not None and other.number is not None:
-        return one.number < other.number
+        return one.number <= other.number
     return one.ts_ns is not None and other.ts_ns is not None and one.ts_ns < other.ts_ns

@@ -392,3 +392,38 @@ def test_numbers_of_trades_and_of_aggregated_ones_are_two_things(tmp_path):
     _, report = imported(tmp_path, trade(100, 10, ms=1), aggregated(5, 10, ms=2), trade(101, 10, ms=3), aggregated(7, 10, ms=4))
     assert report.counts["trades"] == 2
     assert not {"duplicate", "trade_gaps"} & {*report.counts}
+
+
+def test_recordings_in_the_wrong_order_are_an_error_whatever_they_hold(tmp_path):
+    day_ms = DAY_NS // 10**6
+    for at, made in enumerate((lambda n, ms: ticker(n, 10, 11, ms=ms, stamped=True), lambda n, ms: trade(n, 10, ms=ms))):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        files = [write(folder / name, made(n, (n - 1) * day_ms)) for n, name in ((2, "b.log"), (1, "a.log"))]
+        with pytest.raises(
+            TimeOrder, match=r"a\.log, row 1: the time of the venue goes back .* not in the order of their times"
+        ):
+            import_binance(Catalog(folder / "catalog"), files)
+
+
+def test_numbers_that_begin_anew_are_no_duplicates(tmp_path):
+    numbers = [*range(10**9, 10**9 + 5), *range(1, 9)]
+    texts = [ticker(n, 10, 11, ms=ms, stamped=True) + trade(n, 10, ms=ms) for ms, n in enumerate(numbers)]
+    catalog, report = imported(tmp_path, *texts)
+    assert stored(catalog, "trades")["trade_id"].to_list() == numbers
+    assert stored(catalog, "quotes")["venue_seq"].to_list() == numbers
+    assert not {"duplicate", "old_quotes", "trade_gaps"} & {*report.counts}
+
+
+def test_best_quotes_without_a_time_begin_anew_below_all_of_them(tmp_path):
+    numbers = [50, 51, 53, 52, 1, 2, 3]
+    catalog, report = imported(tmp_path, diff(1, 1, {}, {}), *(ticker(n, 10, 11, ms=ms) for ms, n in enumerate(numbers)))
+    assert stored(catalog, "quotes")["venue_seq"].to_list() == [50, 51, 53, 1, 2, 3]
+    assert any("were left out: 1" in note for note in report.notes)
+
+
+def test_trades_that_come_late_are_no_duplicates_and_fill_their_gap(tmp_path):
+    catalog, report = imported(tmp_path, *(trade(n, 10, ms=ms) for ms, n in enumerate([1, 2, 6, 4, 7, 4])))
+    assert stored(catalog, "trades")["trade_id"].to_list() == [1, 2, 6, 4, 7]
+    assert (report.counts["duplicate"], report.counts["trade_gaps"]) == (1, 2)
+    assert "2 trades are missing, in 2 places, by their numbers" in report.notes

@@ -12,7 +12,7 @@ import pytest
 from cift.data.catalog import Catalog
 from cift.data.importers import import_binance
 from cift.domain.schemas import SNAPSHOT, SUSPECT
-from cift.errors import DataError, InvalidParameter, NoData, NotSupported
+from cift.errors import DataError, InvalidParameter, NoData, NotSupported, TimeOrder
 from tests.data.depth import MONDAY_MS, books, stored
 from tests.data.market import MONDAY_NS
 
@@ -211,3 +211,41 @@ def test_files_of_levels_may_be_told_in_any_order(tmp_path, order):
     catalog, report = imported(tmp_path, *(texts[at] for at in order), symbol=None)
     assert [number for number, *_ in books(stored(catalog))] == [*range(5, 120)]
     assert not {"old_events", "gaps"} & {*report.counts}
+
+
+def trades_of(*ids: int, start: int = 0) -> str:
+    return HEADERS["trades"] + "\n" + "".join(f"{n},10.5,1,10.5,{A + (start + n) * 1_000},true\n" for n in ids)
+
+
+def quotes_of(*ids: int) -> str:
+    rows = (f"{n},10,1,10.5,{n},{A + n * 1_000},{A + n * 1_000}\n" for n in ids)
+    return "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,transaction_time,event_time\n" + "".join(rows)
+
+
+def test_files_that_overlap_give_each_trade_and_quote_once(tmp_path):
+    catalog, report = imported(tmp_path, trades_of(*range(1, 50)), trades_of(*range(40, 90)), trades_of(*range(85, 120), 119))
+    assert stored(catalog, "trades")["trade_id"].to_list() == [*range(1, 120)]
+    assert (report.counts["duplicate"], report.rows_read) == (16, 49 + 50 + 36)
+    assert [(row.source, row.row, row.reason) for row in report.quarantine[:2]] == [("x1.csv", n, "duplicate") for n in (2, 3)]
+    quotes = (quotes_of(*range(1, 50)), quotes_of(*range(40, 90)))
+    catalog, report = imported(tmp_path, *quotes, symbol="BTCUSDT.BINANCE-FUTURES")
+    assert stored(catalog, "quotes")["venue_seq"].to_list() == [*range(1, 90)]
+    assert report.counts["old_quotes"] == 10
+    assert any("were left out: 10" in note for note in report.notes)
+
+
+def test_a_trade_that_only_the_later_file_has_is_no_duplicate(tmp_path):
+    catalog, report = imported(tmp_path, trades_of(1, 2, 3, 8, 9), trades_of(*range(3, 11)))
+    assert sorted(stored(catalog, "trades")["trade_id"]) == [*range(1, 11)]
+    assert (report.counts["duplicate"], report.counts["time_went_back"]) == (3, 4)
+    quotes = (quotes_of(1, 2, 3, 8, 9), quotes_of(*range(3, 11)))
+    catalog, report = imported(tmp_path, *quotes, symbol="BTCUSDT.BINANCE-FUTURES")
+    assert stored(catalog, "quotes")["venue_seq"].to_list() == [1, 2, 3, 8, 9, 10], "an old quote is no quote of now"
+
+
+def test_numbers_that_begin_anew_or_are_none_are_no_duplicates(tmp_path):
+    catalog, report = imported(tmp_path, trades_of(80, 81), trades_of(1, 2, start=90), trades_of(0, 0, start=93))
+    assert stored(catalog, "trades").height == 6
+    assert "duplicate" not in report.counts
+    with pytest.raises(TimeOrder):
+        imported(tmp_path, trades_of(*range(100, 150)), trades_of(*range(30)))

@@ -73,13 +73,15 @@ def test_after_each_event_the_book_is_the_venues(seed, futures, snapshots):
         # Taken up to eight ids before or after what the stream told last.
         messages.insert(index, ("snapshot", venue.snapshot(min(max(0, here + late), max(venue.states)))))
     _, after, tally = chained(messages)
-    assert tally.counts["snapshots"] == len(snapshots)
+    assert tally.counts["snapshots"] + tally.counts["old_snapshots"] == len(snapshots)
     assert tally.counts["gaps"] == 0
     assert after
     for last_id, flags, bids, asks in after:
         assert (bids, asks) == venue.states[last_id]
         assert not flags & SUSPECT
     assert after[-1][0] == max(venue.states) or after[-1][1] & SNAPSHOT
+    ids = [number for number, *_ in after]
+    assert ids == sorted(set(ids)), "the book never goes back"
 
 
 @given(seed=st.integers(0, 10**6), futures=st.booleans(), lost=st.integers(1, 4))
@@ -122,11 +124,50 @@ def test_a_snapshot_too_late_for_what_is_kept_is_a_gap():
     assert after[-1][1] & SUSPECT
 
 
-@pytest.mark.parametrize("in_order", [False, True])
-def test_a_snapshot_in_order_may_begin_anew(in_order):
-    """After a restart of the venue its ids begin again; where snapshots come in order, nothing before one happened after it."""
+@pytest.mark.parametrize(
+    ("in_order", "later_s", "anew"), [(False, 59, False), (False, 61, True), (True, 0, False), (True, 1, True)]
+)
+def test_ids_begin_anew_with_a_snapshot_that_is_lower_and_later(in_order, later_s, anew):
     venue = Venue(4, 20, futures=False)
+    restart = venue.snapshot(0)._replace(ts_event=MONDAY_NS + max(venue.states) + later_s * 10**9)
     messages = [("snapshot", venue.snapshot(10)), *(("event", event) for event in venue.events if event.first_id > 10)]
-    _, after, tally = chained([*messages, ("snapshot", venue.snapshot(0))], in_order=in_order)
-    assert (after[-1][0] == 0) == in_order
-    assert (tally.counts["events_after_their_snapshot"] == 0) == in_order
+    _, after, tally = chained([*messages, ("snapshot", restart)], in_order=in_order)
+    assert (tally.counts["snapshots"], tally.counts["old_snapshots"]) == ((2, 0) if anew else (1, 1))
+    assert not in_order or (after[-1][0] == 0) == anew
+
+
+@pytest.mark.parametrize("later_s", [59, 61])
+def test_events_that_are_lower_and_later_begin_anew_as_a_gap(later_s):
+    venue = Venue(5, 20, futures=False)
+    again = [event._replace(ts_event=event.ts_event + later_s * 10**9) for event in venue.events]
+    events = [("event", event) for event in (*venue.events, *again)]
+    _, after, tally = chained([("snapshot", venue.snapshot(0)), *events])
+    told = len(venue.events)
+    assert (tally.counts["old_events"], tally.counts["gaps"]) == ((told, 0) if later_s == 59 else (0, 1))
+    assert [flags & SUSPECT > 0 for _, flags, *_ in after[told + 1 :]] == [True] * (0 if later_s == 59 else told)
+
+
+@given(seed=st.integers(0, 10**6), futures=st.booleans(), lost=st.integers(2, 6), late=st.integers(0, 25))
+def test_a_snapshot_mends_a_gap_that_it_contains_and_never_goes_back(seed, futures, lost, late):
+    venue = Venue(seed, 60, futures=futures)
+    events, hole = venue.events[:20], venue.events[lost]
+    told = events[-1].last_id
+    book = venue.snapshot(max(0, told - late))
+    received = [("event", event) for event in events if event is not hole]
+    _, after, tally = chained([("snapshot", venue.snapshot(0)), *received, ("snapshot", book)])
+    mends = book.last_id >= hole.last_id
+    assert (tally.counts["snapshots"], tally.counts["old_snapshots"]) == ((2, 0) if mends else (1, 1))
+    assert [number for number, *_ in after] == [0, *(event.last_id for _, event in received), *([told] if mends else [])]
+    if mends:
+        assert after[-1][1] & SUSPECT == 0
+        assert after[-1][2:] == venue.states[told], "as it is now, not on its way there"
+
+
+def test_two_stretches_that_overlap_give_what_one_gives():
+    venue = Venue(6, 90, futures=True)
+    events = [("event", event) for event in venue.events]
+    whole = chained([("snapshot", venue.snapshot(0)), *events])[1]
+    again = ("snapshot", venue.snapshot(venue.events[11].last_id))
+    _, after, tally = chained([("snapshot", venue.snapshot(0)), *events[:20], events[10], again, *events[11:]])
+    assert after == whole
+    assert (tally.counts["old_snapshots"], tally.counts["old_events"]) == (1, 10)

@@ -12,7 +12,7 @@ import pytest
 
 from cift.data.catalog import Catalog
 from cift.data.importers import import_bybit, import_hyperliquid
-from cift.domain.schemas import SNAPSHOT, SUSPECT
+from cift.domain.schemas import OUT_OF_SIGHT, SNAPSHOT, SUSPECT
 from cift.errors import DataError, NoData, TimeOrder
 from tests.data.depth import MONDAY_MS, books, line, stored
 from tests.data.market import MONDAY_NS
@@ -215,16 +215,32 @@ def printed(*ids: str, **others: Any) -> str:
     return json.dumps(TRADES | {"data": data}) + "\n"
 
 
-def test_bybits_files_that_overlap_give_each_trade_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("cift.data.importers.bybit.TRADES_REMEMBERED", 3)
-    catalog, report = bybit(tmp_path, printed("a", "b"), printed("b", "c"), printed("a", "d"), printed("a"), printed("", ""))
-    # "a" was forgotten once "d" came.
-    assert stored(catalog, "trades").height == 7
-    assert report.counts["duplicate"] == 2
+def test_bybits_trades_told_again_are_left_out(tmp_path):
+    catalog, report = bybit(tmp_path, printed("a", "b"), printed("b", "c"), printed("a", "d"), printed("", ""))
+    assert stored(catalog, "trades").height == 6, "without an id each is one"
     assert [(row.row, row.reason, row.text.split()[1]) for row in report.quarantine] == [
         (2, "duplicate", "b"),
         (3, "duplicate", "a"),
     ]
+
+
+def test_hyperliquids_old_pictures_are_left_out(tmp_path):
+    texts = [picture({str(100 + at): "1"}, {}, ms=at) for at in range(9)]
+    catalog, report = hyperliquid(tmp_path, *texts[:6], *texts[3:])
+    assert [max(bids) for *_, bids, _ in books(stored(catalog))] == [*range(100, 109)]
+    assert (report.counts["old_books"], report.counts["unchanged_books"]) == (2, 1)
+    assert any("pictures that were older than the book were left out: 2" in note for note in report.notes)
+    with pytest.raises(TimeOrder, match=r"x\.log, row 2: the time of the venue goes back"):
+        hyperliquid(tmp_path, picture({"1": "1"}, {}, ms=90_000), picture({"2": "1"}, {}))
+
+
+def test_a_thin_book_of_hyperliquid_has_nothing_out_of_sight(tmp_path):
+    catalog, _ = hyperliquid(tmp_path, picture({"100": "1", "99": "2"}, {}), picture({"101": "1", "100": "1"}, {}, ms=1))
+    assert (stored(catalog)["flags"] & OUT_OF_SIGHT).to_list() == [0] * 5
+    deep = [{str(price): "1" for price in range(start, start + 20)} for start in (100, 101)]
+    catalog, _ = hyperliquid(tmp_path, *(picture(bids, {}, ms=at) for at, bids in enumerate(deep)))
+    levels = stored(catalog)
+    assert levels.filter(pl.col("flags") & OUT_OF_SIGHT > 0)["price"].to_list() == [100]
 
 
 def test_bybits_block_trades_are_no_prints(tmp_path):

@@ -54,7 +54,7 @@ def test_each_event_is_its_rows_and_ends_once(events):
 
 @given(pictures=st.lists(st.tuples(SHOWN, SHOWN), min_size=1, max_size=12))
 def test_changes_lead_from_one_picture_to_the_next(pictures):
-    top, book = TopOfBook(), ({}, {})
+    top, book = TopOfBook(5), ({}, {})
     for bids, asks in pictures:
         *changes, _ = top.changes(bids, asks)
         for side, changed in enumerate(changes):
@@ -66,7 +66,7 @@ def test_changes_lead_from_one_picture_to_the_next(pictures):
 
 
 def test_a_level_that_is_pushed_out_is_not_one_that_is_empty():
-    top, rows = TopOfBook(), LevelRows()
+    top, rows = TopOfBook(3), LevelRows()
     pictures = [
         ([(99, 1), (98, 2), (97, 3)], [(101, 1), (102, 2), (103, 3)]),
         ([(100, 9), (99, 1), (98, 2)], [(101, 1), (103, 3), (104, 4)]),  # 97 is pushed out, 102 is empty

@@ -6,11 +6,12 @@ import random
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from cift.data.catalog import Catalog
 from cift.data.importers import import_tardis, table_files
-from cift.domain.schemas import LAST, SNAPSHOT, SUSPECT
+from cift.domain.schemas import LAST, OUT_OF_SIGHT, SNAPSHOT, SUSPECT
 from cift.errors import DataError, NoData, NotSupported, TimeOrder
 from tests.data.depth import apply, books, stored
 from tests.data.market import MONDAY_NS
@@ -136,6 +137,20 @@ def test_pictures_become_what_changed(tmp_path):
     ]
     assert report.counts["unchanged_books"] == 1
     assert (stored(catalog)["flags"] & SNAPSHOT > 0).to_list() == [True] * 5 + [False] * 8
+
+
+def test_of_a_thin_book_nothing_is_out_of_sight(tmp_path):
+    """The header tells how many levels there may be: three bids; two of them are all that stand."""
+    pictures = (
+        picture(0, [(10, 1), (9, 2)], []),
+        picture(1, [(11, 1), (10, 1)], []),
+        picture(2, [(12, 1), (11, 1), (10, 1)], []),
+    )
+    catalog, _ = imported(tmp_path, shown() + "".join(pictures))
+    assert (stored(catalog)["flags"] & OUT_OF_SIGHT).sum() == 0
+    pushed = picture(3, [(13, 1), (12, 1), (11, 1)], [])
+    catalog, _ = imported(tmp_path, shown() + "".join((*pictures, pushed)))
+    assert stored(catalog).filter(pl.col("flags") & OUT_OF_SIGHT > 0)["price"].to_list() == [10]
 
 
 def test_one_symbol_of_several_is_asked_for(tmp_path):

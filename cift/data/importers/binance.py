@@ -10,9 +10,9 @@
 
 Messages may be of a combined stream (`{"stream": ..., "data": ...}`) or bare.
 
-**Files that overlap.** Numbers of trades and of best quotes ascend. A trade whose number is not above the last one is a
-`duplicate`, kept aside in the report; such a best quote is counted in `old_quotes`. Trades are numbered one by one, so missing
-ones are seen: each place counts in `trade_gaps`, and a note tells how many there are.
+**Files that overlap** are put into one order, see `cift.data.importers.overlap`. A trade whose number was met is a `duplicate`, kept
+aside in the report; such a best quote, or one older than one above it, is counted in `old_quotes`. Trades are numbered one by
+one, so missing ones are seen: each place counts in `trade_gaps`, and a note tells how many there are.
 
 **Times.** `ts_event` is the time of the transaction (`T`), or that of the message (`E`) where there is none. Best quotes and
 snapshots of spot have neither: they get the latest time of the exchange that a message before them told.
@@ -21,10 +21,9 @@ snapshots of spot have neither: they get the latest time of the exchange that a 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -32,7 +31,18 @@ from cift.data.importers.binance_csv import CONTRACTS, import_tables, is_coin_ma
 from cift.data.importers.book_chain import BookChain, BookEvent
 from cift.data.importers.known import FinestSteps
 from cift.data.importers.mixed import MixedRows, Stored
-from cift.data.importers.recording import Id, Levels, Recording, Stamp, decoder, import_recording, is_recording, paths_of
+from cift.data.importers.overlap import About, Message, Met, Numbers
+from cift.data.importers.recording import (
+    Id,
+    Levels,
+    Recording,
+    Stamp,
+    decoder,
+    import_recording,
+    is_recording,
+    paths_of,
+    stamp_ns,
+)
 from cift.data.report import ImportReport, Tally
 from cift.domain.instrument import Number
 from cift.domain.schemas import AGGRESSOR_CODES, NO_TIME_NS
@@ -104,6 +114,17 @@ class _Snapshot(msgspec.Struct, gc=False):
     symbol: str | None = None
 
 
+SHAPES: Final[dict[str, type]] = {
+    "depthUpdate": _Depth,
+    "bookTicker": _Ticker,
+    "trade": _Trade,
+    "aggTrade": _AggTrade,
+    "snapshot": _Snapshot,
+}
+LEFT_OUT: Final[dict[type, str]] = {_Depth: "old_events", _Ticker: "old_quotes", _Snapshot: "old_snapshots"}
+"""What messages count as that an earlier file told already; trades are duplicates."""
+
+
 class _OfStream(msgspec.Struct, Generic[Data], gc=False):
     data: Data
 
@@ -169,24 +190,63 @@ class BinanceRecording(Recording):
         self._quotes = self.plain("quotes", "quotes").rows
         self._trades = self.plain("trades", "trades").rows
         self._aggregated = self.plain("aggregated", "trades").rows
-        self._last_ids: dict[str, int] = {}
-        self._gaps, self._missing = Counter[str](), Counter[str]()
+        self._quotes_met, self._trade_numbers, self._aggregated_numbers = Met(), Numbers(), Numbers()
+        self._last_quote = (-1, -1, NO_TIME_NS)
+        """The first number of best quotes since their count began; number and time of the last one."""
         self._futures: bool | None = None
         self._nameless_snapshot = False
         self._partial: set[str] = set()
-        self._streams: dict[bytes, tuple[Callable[[bytes], Any], Callable[[Any, int], None]]] = {}
-        self._takers: dict[str, tuple[Any, Callable[[Any, int], None]]] = {
-            "depthUpdate": (_Depth, self._depth),
-            "bookTicker": (_Ticker, self._ticker),
-            "trade": (_Trade, self._trade),
-            "aggTrade": (_AggTrade, self._agg_trade),
-            "snapshot": (_Snapshot, self._snapshot),
+        self._streams: dict[bytes, Callable[[bytes], Any]] = {}
+        self._takers: dict[type, Callable[[Any, int], None]] = {
+            _Depth: self._depth,
+            _Ticker: self._ticker,
+            _Trade: self._trade,
+            _AggTrade: self._agg_trade,
+            _Snapshot: self._snapshot,
         }
-        self._bare = {kind: (decoder(shape), take) for kind, (shape, take) in self._takers.items()}
+        self._bare = {kind: decoder(shape) for kind, shape in SHAPES.items()}
         self._look = decoder(_Unknown)
 
     def message(self, body: bytes, ts_recv: int) -> None:
         """Takes one message."""
+        data = self._data(body)
+        if data is None:
+            self.tally.counts["other_messages"] += 1
+            return
+        self._takers[type(data)](data, ts_recv)
+
+    def about(self, body: bytes) -> About:
+        """What a message is, which is not taken yet."""
+        data = self._data(body)
+        if data is None:
+            return About(None)
+        stamp, ordered = data.E if getattr(data, "T", None) is None else data.T, 0
+        match data:
+            case _Depth(s=symbol, u=number):
+                stream, ordered = "book", 2 * number
+            case _Snapshot(symbol=symbol, lastUpdateId=number):
+                # Behind the event with which it ends.
+                stream, ordered = "book", 2 * number + 1
+            case _Ticker(s=symbol, u=number):
+                stream, ordered = "quotes", number
+            case _Trade(s=symbol, t=number):
+                stream, ordered = "trades", number
+            case _AggTrade(s=symbol, a=number):
+                stream, ordered = "aggregated", number
+        return About(None if stamp is None else stamp_ns(stamp), ((type(data), symbol, number),), stream, ordered)
+
+    def leave_out(self, message: Message) -> None:
+        """Counts a message that an earlier file told already."""
+        kind, symbol, number = message.about.names[0]
+        if symbol not in (self.wanted, None):
+            self.tally.counts["other_symbols"] += 1
+        elif kind in LEFT_OUT:
+            self.tally.counts[LEFT_OUT[kind]] += 1
+        else:
+            self.tally.keep_aside(message.row, "duplicate", f"trade {number}")
+
+    def _data(self, body: bytes) -> Any:
+        """What a message holds; None: it is of no kind that is read."""
         if body.startswith(b'{"stream":"'):
             stream = body[11 : body.find(b'"', 11)]
             found = self._streams.get(stream)
@@ -194,44 +254,36 @@ class BinanceRecording(Recording):
                 # Streams that are read are few; others are looked up each time.
                 found = self._of_stream(stream.decode("ascii").partition("@")[2])
                 if found is None:
-                    self.tally.counts["other_messages"] += 1
-                    return
+                    return None
                 self._streams[stream] = found
             self.each_key_once(stream, body)
-            decode, take = found
-            take(decode(body).data, ts_recv)
-            return
-        self._slowly(body, ts_recv)
+            return found(body).data
+        return self._slowly(body)
 
-    def _of_stream(self, stream: str) -> tuple[Callable[[bytes], Any], Callable[[Any, int], None]] | None:
+    def _of_stream(self, stream: str) -> Callable[[bytes], Any] | None:
         """How the messages of a combined stream are read; None: not at all."""
         kind = "depthUpdate" if _DIFF_DEPTH.fullmatch(stream) else stream
         if _PARTIAL_DEPTH.fullmatch(stream):
             self._partial.add(stream[:SHOWN_MAX])
-        if kind not in self._takers:
+        if kind not in SHAPES:
             return None
-        shape, take = self._takers[kind]
-        return decoder(_OfStream[shape]), take  # type: ignore[valid-type]
+        return decoder(_OfStream[SHAPES[kind]])  # type: ignore[valid-type]
 
-    def _slowly(self, body: bytes, ts_recv: int) -> None:
-        """A message that does not begin as those of combined streams do."""
+    def _slowly(self, body: bytes) -> Any:
+        """What is in a message that does not begin as those of combined streams do."""
         told = self._look(body)
         if told.stream:
             found = self._of_stream(told.stream.partition("@")[2])
             if found is None:
-                self.tally.counts["other_messages"] += 1
-                return
+                return None
             self.each_key_once(told.stream, body)
-            found[1](found[0](body).data, ts_recv)
-            return
+            return found(body).data
         # Best quotes of spot do not say what they are.
         kind = told.e or ("snapshot" if told.lastUpdateId is not None else "bookTicker" if told.B is not None else "")
         if kind not in self._bare:
-            self.tally.counts["other_messages"] += 1
-            return
+            return None
         self.each_key_once(kind, body)
-        decode, take = self._bare[kind]
-        take(decode(body), ts_recv)
+        return self._bare[kind](body)
 
     # ------------------------------------------------------------------ messages
 
@@ -248,7 +300,10 @@ class BinanceRecording(Recording):
             self._nameless_snapshot = True
         elif not self.is_wanted(data.symbol):
             return
-        ts_event, number = self.told(data.E if data.T is None else data.T), data.lastUpdateId
+        stamp, number = data.E if data.T is None else data.T, data.lastUpdateId
+        ts_event = self.told(stamp)
+        if stamp is None:
+            self.tally.counts["time_of_message_before"] += 1
         self._chain.snapshot(BookEvent(number, number, None, data.bids, data.asks, ts_event, ts_recv, self.row))
 
     def _ticker(self, data: _Ticker, ts_recv: int) -> None:
@@ -256,11 +311,17 @@ class BinanceRecording(Recording):
             return
         if self._futures is None:
             self._futures = data.T is not None
-        if data.u <= self._last_ids.get("quotes", -1):
+        stamp = data.E if data.T is None else data.T
+        ts_event = self.told(stamp)
+        first, last, last_ns = self._last_quote
+        # A lower number that is later begins the count anew; where no time tells, one below all of them does.
+        late = data.u < last and (data.u >= first if stamp is None else ts_event <= last_ns)
+        if self._quotes_met.again(data.u, self.clock) or late:
             self.tally.counts["old_quotes"] += 1
             return
-        self._last_ids["quotes"] = data.u
-        ts_event = self.told(data.E if data.T is None else data.T)
+        self._last_quote = (data.u if data.u < last or last < 0 else first, data.u, ts_event)
+        if stamp is None:
+            self.tally.counts["time_of_message_before"] += 1
         self._quotes.append((ts_event, ts_recv, data.b, data.B, data.a, data.A, data.u, self.row))
 
     def _trade(self, data: _Trade, ts_recv: int) -> None:
@@ -268,13 +329,13 @@ class BinanceRecording(Recording):
             return
         if self._futures is None:
             self._futures = data.M is None
-        if not self._is_next("trades", data.t):
+        ts_event = self.told(data.E if data.T is None else data.T)
+        if self._is_again(self._trade_numbers, data.t):
             return
         if data.X != "MARKET":
             self.tally.keep_aside(self.row, "off_book", f"trade {data.t} of {data.q!r} at {data.p!r}, {data.X}")
             return
         side = SELL if data.m else BUY
-        ts_event = self.told(data.E if data.T is None else data.T)
         self._trades.append((ts_event, ts_recv, data.p, data.q, side, data.t, NO_TIME_NS, self.row))
 
     def _agg_trade(self, data: _AggTrade, ts_recv: int) -> None:
@@ -282,22 +343,17 @@ class BinanceRecording(Recording):
             return
         if self._futures is None:
             self._futures = data.M is None
-        if not self._is_next("aggregated", data.a):
+        ts_event = self.told(data.E if data.T is None else data.T)
+        if self._is_again(self._aggregated_numbers, data.a):
             return
         side = SELL if data.m else BUY
-        ts_event = self.told(data.E if data.T is None else data.T)
         self._aggregated.append((ts_event, ts_recv, data.p, data.q, side, data.a, NO_TIME_NS, self.row))
 
-    def _is_next(self, kind: str, number: int) -> bool:
-        """Whether a trade comes after those before it, by the numbers that the venue gives them one by one."""
-        last = self._last_ids.get(kind)
-        if last is not None and number <= last:
-            self.tally.keep_aside(self.row, "duplicate", f"trade {number} after {last}")
+    def _is_again(self, numbers: Numbers, number: int) -> bool:
+        """Whether a trade was met before, by the numbers that the venue gives them one by one."""
+        if not numbers.again(number, self.clock):
             return False
-        if last is not None and number > last + 1:
-            self._gaps[kind] += 1
-            self._missing[kind] += number - last - 1
-        self._last_ids[kind] = number
+        self.tally.keep_aside(self.row, "duplicate", f"trade {number}")
         return True
 
     # ------------------------------------------------------------------ what is stored
@@ -322,10 +378,13 @@ class BinanceRecording(Recording):
         prints = "trades" if rows.get("trades") else "aggregated"
         if prints == "trades" and rows.get("aggregated"):
             self.notes.append(f"aggregated trades are left out beside the trades themselves: {rows['aggregated']:,} messages")
-        if self._gaps[prints]:
-            counts["trade_gaps"] = self._gaps[prints]
+        missing, places = (self._trade_numbers if prints == "trades" else self._aggregated_numbers).missing()
+        if missing:
+            counts["trade_gaps"] = places
+            self.notes.append(f"{missing:,} trades are missing, in {places:,} places, by their numbers")
+        if counts["old_quotes"]:
             self.notes.append(
-                f"{self._missing[prints]:,} trades are missing, in {counts['trade_gaps']:,} places, by their numbers"
+                f"best quotes that were met before, or are older than one above them, were left out: {counts['old_quotes']:,}"
             )
         for stream in sorted(self._partial):
             self.notes.append(f"the stream {stream}, pictures of the best levels, is left out: the book is kept by diff depth")

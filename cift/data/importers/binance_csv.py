@@ -31,7 +31,7 @@ from cift.data.columns import Array, RawColumns, one_array
 from cift.data.importers.book_chain import BookChain, BookEvent
 from cift.data.importers.known import FinestSteps
 from cift.data.importers.levels import LevelRows
-from cift.data.importers.mixed import MixedRows, Stored, count_rows, since_snapshot, store
+from cift.data.importers.mixed import BACK_NS_MAX, MixedRows, Stored, count_rows, since_snapshot, store
 from cift.data.importers.tables import NS_PER_UNIT, CsvFile, Source, Times
 from cift.data.importers.text import lines
 from cift.data.report import ImportReport, Tally
@@ -174,6 +174,43 @@ class _TradesFile(CsvFile):
             yield batch.set_column(at, MAKER, pc.if_else(batch.column(at), "sell", "buy"))
 
 
+class _Told:
+    """Leaves out of tables what was told before, by the venue's numbers, of the last minute.
+
+    Args:
+        schema: "trades", which are kept aside, or "quotes", which are counted; a quote older than those above is left out too.
+    """
+
+    def __init__(self, schema: SchemaName, tally: Tally) -> None:
+        self._tally, self._quotes = tally, schema == "quotes"
+        self._ids = self._times = np.empty(0, dtype=np.int64)
+        """Of the rows of the last minute."""
+
+    def without_again(self, source: str, numbers: Array, columns: RawColumns) -> tuple[Array, RawColumns]:
+        """A batch, its rows' numbers in the file first, without those rows."""
+        ids, times = columns["venue_seq" if self._quotes else "trade_id"].astype(np.int64), columns["ts_event"]
+        highest = int(self._ids.max(initial=-1))
+        fresh = np.ones(len(ids), dtype=bool)
+        if len(ids) and (ids[0] <= highest or (np.diff(ids) <= 0).any()):
+            fresh[:] = False
+            fresh[np.unique(ids, return_index=True)[1]] = True
+            fresh &= ~np.isin(ids, self._ids)
+            # None is no number.
+            fresh |= ids <= 0
+            if self._quotes and len(self._ids):
+                fresh &= (ids > highest) | (times > self._times.max())
+        self._tally.source = source
+        for at in np.flatnonzero(~fresh).tolist():
+            if self._quotes:
+                self._tally.counts["old_quotes"] += 1
+            else:
+                self._tally.keep_aside(int(numbers[at]), "duplicate", f"trade {ids[at]}")
+        self._ids, self._times = np.concatenate([self._ids, ids]), np.concatenate([self._times, times])
+        near = self._times > self._times.max(initial=0) - BACK_NS_MAX
+        self._ids, self._times = self._ids[near], self._times[near]
+        return numbers[fresh], {name: array[fresh] for name, array in columns.items()}
+
+
 class _Job:
     """One import of tables."""
 
@@ -196,15 +233,23 @@ class _Job:
     def rows(self, tables: Sequence[CsvFile], schema: SchemaName, columns: Mapping[str, str]) -> ImportReport:
         """Trades or best quotes."""
         with self.catalog.writer() as writer:
-            mixed = MixedRows(writer)
+            mixed, told = MixedRows(writer), _Told(schema, self.tally)
             try:
                 for table in tables:
                     file = _TradesFile(table.path, table.names) if schema == "trades" else table
                     source = Source(file, schema, dict(columns), Times(_unit(file, columns["ts_event"])))
-                    for numbers, batch in source.batches():
-                        self.steps.see(source.name, schema, batch)
-                        mixed.put(schema, source.name, numbers, batch)
+                    for of_file, rows in source.batches():
+                        numbers, batch = told.without_again(source.name, of_file, rows)
+                        if len(numbers):
+                            self.steps.see(source.name, schema, batch)
+                            mixed.put(schema, source.name, numbers, batch)
                     self.rows_read += source.rows_read
+                self.tally.source = self.name
+                if self.tally.counts["old_quotes"]:
+                    self.notes.append(
+                        "best quotes that were met before, or are older than one above them, were left out: "
+                        f"{self.tally.counts['old_quotes']:,}"
+                    )
                 return self._stored(writer, mixed, [Stored(schema, (schema,))])
             finally:
                 mixed.close()

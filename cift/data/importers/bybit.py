@@ -7,7 +7,7 @@
 | topic `publicTrade.SYMBOL` | `trades`, whose `S` is the side of the taker |
 
 `ts_event` is the time of the matching engine (`cts`), or that of the message (`ts`) where there is none. History files tell no
-time of receipt. A trade whose id `i` is one of the last 10,000 is a `duplicate`, kept aside: files may overlap.
+time of receipt. A trade whose id `i` was met within the last minute is a `duplicate`, kept aside.
 Block trades (`BT`), agreed on outside of the book, are kept aside as `off_book`.
 """
 
@@ -22,7 +22,8 @@ import msgspec
 from cift.data.importers.book_chain import BookChain, BookEvent
 from cift.data.importers.known import FinestSteps
 from cift.data.importers.mixed import MixedRows, Stored
-from cift.data.importers.recording import Id, Levels, Recording, Stamp, decoder, import_recording, paths_of
+from cift.data.importers.overlap import About, Message, Met
+from cift.data.importers.recording import Id, Levels, Recording, Stamp, decoder, import_recording, paths_of, stamp_ns
 from cift.data.report import ImportReport, Tally
 from cift.domain.instrument import Number
 from cift.domain.schemas import AGGRESSOR_CODES, NO_TIME_NS
@@ -30,8 +31,6 @@ from cift.domain.schemas import AGGRESSOR_CODES, NO_TIME_NS
 if TYPE_CHECKING:
     from cift.data.catalog import Catalog
 
-TRADES_REMEMBERED = 10_000
-"""Recordings that overlap do so by seconds, and trades of a symbol come by the hundred in one."""
 SIDES = {"Buy": AGGRESSOR_CODES["buy"], "Sell": AGGRESSOR_CODES["sell"]}
 
 
@@ -111,8 +110,7 @@ class BybitRecording(Recording):
         self._chain = BookChain(self.levels("before"), self.levels("levels"), tally, in_order=True)
         self._trades = self.plain("trades", "trades").rows
         self._look, self._book, self._prints = decoder(_Message), decoder(_BookMessage), decoder(_TradeMessage)
-        self._met: dict[str, None] = {}
-        """Ids of the last trades, the oldest first."""
+        self._met = Met()
         self._depth: str | None = None
         """How many levels the book that is kept has, by its topic."""
 
@@ -121,9 +119,9 @@ class BybitRecording(Recording):
         kind, _, rest = self._look(body).topic.partition(".")
         if kind == "publicTrade":
             self.each_key_once(kind, body)
-            for trade in self._prints(body).data:
-                if self.is_wanted(trade.s) and self._is_print(trade):
-                    ts_event = self.told(trade.T)
+            trades = [trade for trade in self._prints(body).data if self.is_wanted(trade.s)]
+            for ts_event, trade in [(self.told(trade.T), trade) for trade in trades]:
+                if self._is_print(trade):
                     self._trades.append((ts_event, ts_recv, trade.p, trade.v, SIDES[trade.S], 0, NO_TIME_NS, self.row))
             return
         if kind != "orderbook":
@@ -132,6 +130,32 @@ class BybitRecording(Recording):
         self.each_key_once(kind, body)
         self._take_book(self._book(body), rest.partition(".")[0], ts_recv)
 
+    def about(self, body: bytes) -> About:
+        """What a message is, which is not taken yet."""
+        topic = self._look(body).topic
+        kind = topic.partition(".")[0]
+        if kind == "publicTrade":
+            trades = self._prints(body).data
+            # Without ids nothing tells them apart.
+            names = tuple((kind, trade.s, trade.i) for trade in trades) if all(trade.i for trade in trades) else ()
+            return About(max((stamp_ns(trade.T) for trade in trades), default=None), names, kind)
+        if kind != "orderbook":
+            return About(None)
+        told = self._book(body)
+        number = told.data.u
+        # Behind the change with which it ends.
+        ordered = 2 * number + (told.type == "snapshot")
+        ts_ns = stamp_ns(told.ts if told.cts is None else told.cts)
+        return About(ts_ns, ((told.type, topic, number, told.cts),), kind, ordered)
+
+    def leave_out(self, message: Message) -> None:
+        """Counts a message that an earlier file told already."""
+        for kind, symbol, *number in message.about.names:
+            if kind != "publicTrade":
+                self.tally.counts["old_snapshots" if kind == "snapshot" else "old_events"] += 1
+            elif symbol == self.wanted:
+                self.tally.keep_aside(message.row, "duplicate", f"trade {number[0]}")
+
     def _is_print(self, trade: _Trade) -> bool:
         """Whether a trade is one of the book that was not met before."""
         if trade.BT:
@@ -139,12 +163,9 @@ class BybitRecording(Recording):
             return False
         if not trade.i:
             return True
-        if trade.i in self._met:
+        if self._met.again(trade.i, self.clock):
             self.tally.keep_aside(self.row, "duplicate", f"trade {trade.i} of {trade.v!r} at {trade.p!r}")
             return False
-        self._met[trade.i] = None
-        if len(self._met) > TRADES_REMEMBERED:
-            del self._met[next(iter(self._met))]
         return True
 
     def _take_book(self, message: _BookMessage, depth: str, ts_recv: int) -> None:

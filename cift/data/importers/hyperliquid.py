@@ -18,7 +18,8 @@ import msgspec
 
 from cift.data.importers.known import FinestSteps
 from cift.data.importers.levels import TopOfBook
-from cift.data.importers.mixed import MixedRows
+from cift.data.importers.mixed import MixedRows, Stored
+from cift.data.importers.overlap import About, Message, Met
 from cift.data.importers.recording import Id, Recording, Stamp, decoder, import_recording, paths_of, stamp_ns
 from cift.data.report import ImportReport, Tally
 from cift.domain.instrument import Number
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from cift.data.catalog import Catalog
 
 SIDES = {"B": AGGRESSOR_CODES["buy"], "A": AGGRESSOR_CODES["sell"]}
-IDS_KEPT = 4_096
-"""Trades whose ids are remembered: after a new connection the last of them are told again."""
+LEVELS = 20
+"""Of each side, which a picture shows at most."""
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -87,7 +88,8 @@ def import_hyperliquid(
         policies: what becomes of bad rows, where the defaults of `cift.data.screen` do not suit.
 
     Returns:
-        The report; `counts["unchanged_books"]` has the pictures that showed nothing new.
+        The report; `counts` has `unchanged_books`, pictures that showed nothing new, and `old_books`, those that were
+        older than the book.
 
     Raises:
         DataError: a line that is no message, or a row that is rejected; the message names file and row. The catalog is as it was.
@@ -108,7 +110,9 @@ class HyperliquidRecording(Recording):
         self._levels = self.levels("levels")
         self._trades = self.plain("trades", "trades").rows
         self._top: TopOfBook | None = None
-        self._ids: dict[int, None] = {}
+        self._met = Met()
+        self._picture_ns = NO_TIME_NS
+        """The time of the last picture."""
         self._look, self._book, self._prints = decoder(_Message), decoder(_BookMessage), decoder(_TradeMessage)
 
     def message(self, body: bytes, ts_recv: int) -> None:
@@ -119,19 +123,51 @@ class HyperliquidRecording(Recording):
             self._picture(self._book(body).data, ts_recv)
         elif channel == "trades":
             self.each_key_once(channel, body)
-            for trade in self._prints(body).data:
+            trades = self._prints(body).data
+            self.fresh = False
+            # No matter of order: a new connection tells the last trades once more, however old they are.
+            self.follow(max((stamp_ns(trade.time) for trade in trades if trade.coin == self.wanted), default=NO_TIME_NS))
+            for trade in trades:
                 self._trade(trade, ts_recv)
         else:
             self.tally.counts["other_messages"] += 1
 
+    def about(self, body: bytes) -> About:
+        """What a message is, which is not taken yet."""
+        channel = self._look(body).channel
+        if channel == "l2Book":
+            book = self._book(body).data
+            return About(stamp_ns(book.time), ((channel, book.coin, book.time),), channel, book.time)
+        if channel != "trades":
+            return About(None)
+        trades = self._prints(body).data
+        # The first message of a connection tells of times before it.
+        ts_ns = None if self.fresh else max((stamp_ns(trade.time) for trade in trades), default=None)
+        self.fresh = False
+        return About(ts_ns, tuple((channel, trade.coin, trade.tid) for trade in trades), channel)
+
+    def leave_out(self, message: Message) -> None:
+        """Counts a message that an earlier file told already."""
+        for kind, coin, number in message.about.names:
+            if coin != self.wanted:
+                self.tally.counts["other_symbols"] += 1
+            elif kind == "l2Book":
+                self.tally.counts["old_books"] += 1
+            else:
+                self.tally.keep_aside(message.row, "duplicate", f"trade {number}")
+
     def _picture(self, book: _Book, ts_recv: int) -> None:
         if not self.is_wanted(book.coin):
             return
-        ts_event = stamp_ns(book.time)
+        ts_event = self.told(book.time)
+        if ts_event < self._picture_ns:
+            self.tally.counts["old_books"] += 1
+            return
+        self._picture_ns = ts_event
         bids, asks = ([(level.px, level.sz) for level in side] for side in book.levels)
         first = self._top is None
         if self._top is None:
-            self._top = TopOfBook()
+            self._top = TopOfBook(LEVELS)
         changed_bids, changed_asks, out = self._top.changes(bids, asks)
         if not first and not changed_bids and not changed_asks:
             self.tally.counts["unchanged_books"] += 1
@@ -141,16 +177,18 @@ class HyperliquidRecording(Recording):
     def _trade(self, trade: _Trade, ts_recv: int) -> None:
         if not self.is_wanted(trade.coin):
             return
-        if trade.tid in self._ids:
+        if self._met.again(trade.tid, self.clock):
             self.tally.keep_aside(self.row, "duplicate", f"trade {trade.tid} of {trade.sz!r} at {trade.px!r}")
             return
-        self._ids[trade.tid] = None
-        if len(self._ids) > IDS_KEPT:
-            del self._ids[next(iter(self._ids))]
         side = SIDES[trade.side]
-        ts_event = stamp_ns(trade.time)
-        self._trades.append((ts_event, ts_recv, trade.px, trade.sz, side, trade.tid, NO_TIME_NS, self.row))
+        self._trades.append((stamp_ns(trade.time), ts_recv, trade.px, trade.sz, side, trade.tid, NO_TIME_NS, self.row))
 
     def venue(self) -> str:
         """Hyperliquid is one venue."""
         return "HYPERLIQUID"
+
+    def parts(self) -> list[Stored]:
+        """Levels and trades."""
+        if self.tally.counts["old_books"]:
+            self.notes.append(f"pictures that were older than the book were left out: {self.tally.counts['old_books']:,}")
+        return super().parts()

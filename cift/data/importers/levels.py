@@ -110,12 +110,14 @@ class TopOfBook:
 
     A feed of the best N levels says nothing of deeper ones, so the book is those N. A level that is gone from among them is set to
     0; one that was pushed out behind them is set to 0 with the flag OUT_OF_SIGHT, since nothing is known of it until it comes back.
+
+    Args:
+        depth: how many levels of a side the feed shows at most: where it shows fewer, there are no more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, depth: int) -> None:
         self._sides: tuple[dict[float, float], dict[float, float]] = ({}, {})
-        self._depth = 0
-        """The most levels that a side has shown: where it shows fewer, there are no more."""
+        self._depth = depth
 
     def changes(self, bids: Pairs, asks: Pairs) -> tuple[Pairs, Pairs, tuple[int, int]]:
         """The levels to set so that the picture before becomes this one: first those that went out of sight, and how many these

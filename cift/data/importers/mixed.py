@@ -42,18 +42,20 @@ class MixedRows:
 
     def __init__(self, writer: PartitionWriter) -> None:
         self._writer = writer
-        self._files: dict[str, list[tuple[str, TemporaryFile]]] = {}
+        self._files: dict[str, dict[str, TemporaryFile]] = {}
         self.rows: dict[str, int] = {}
         """Kind -> how many rows it has."""
 
     def put(self, kind: str, source: str, numbers: Array, columns: RawColumns) -> None:
         """Adds a batch, which is of one file."""
-        files = self._files.setdefault(kind, [])
-        if not files or files[-1][0] != source:
-            files.append((source, self._writer.temporary(".rows")))
+        files = self._files.setdefault(kind, {})
+        # Where files overlap, their batches alternate.
+        if source not in files:
+            files[source] = self._writer.temporary(".rows")
         arrays = {"": numbers, **columns}
-        header = json.dumps([len(numbers), {name: array.dtype.str for name, array in arrays.items()}]).encode("ascii")
-        file = files[-1][1]
+        dtypes = {name: array.dtype.str for name, array in arrays.items()}
+        header = json.dumps([source, len(numbers), dtypes]).encode("ascii")
+        file = next(reversed(files.values()))
         file.write(len(header).to_bytes(4, "little") + header)
         for array in arrays.values():
             file.write(np.ascontiguousarray(array).data)  # type: ignore[arg-type]
@@ -61,24 +63,24 @@ class MixedRows:
 
     def batches(self, kind: str) -> Iterator[Batch]:
         """What was put, once."""
-        for source, file in self._files.pop(kind, []):
+        for file in self._files.pop(kind, {}).values():
             file.close()
-            yield from ((source, numbers, columns) for numbers, columns in _read(file.path))
+            yield from _read(file.path)
             self._writer.disk.remove(file.path)
 
     def close(self) -> None:
         """Closes the files that were not asked for."""
         for files in self._files.values():
-            for _, file in files:
+            for file in files.values():
                 file.close()
 
 
-def _read(path: Path) -> Iterator[tuple[Array, RawColumns]]:
+def _read(path: Path) -> Iterator[Batch]:
     with path.open("rb") as file:
         while size := file.read(4):
-            rows, dtypes = json.loads(file.read(int.from_bytes(size, "little")))
+            source, rows, dtypes = json.loads(file.read(int.from_bytes(size, "little")))
             columns = {name: np.fromfile(file, dtype, count=rows) for name, dtype in dtypes.items()}
-            yield columns.pop(""), columns
+            yield source, columns.pop(""), columns
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -22,6 +23,7 @@ from cift.data.importers.book_chain import BookChain
 from cift.data.importers.known import FinestSteps
 from cift.data.importers.levels import LevelRows
 from cift.data.importers.mixed import BACK_NS_MAX, MixedRows, Stored, count_rows, since_snapshot, store
+from cift.data.importers.overlap import LATE_NS, NEVER_NS, About, Message, Overlap
 from cift.data.importers.text import byte_lines
 from cift.data.report import ImportReport, Tally
 from cift.data.times import iso
@@ -37,6 +39,8 @@ BYTES_PER_BATCH = 1 << 22
 """Of text, after which what was built is put down."""
 INT64_MAX: Final = 2**63 - 1
 TIME_DIGITS_MAX = 19
+LINES_LOOKED_AT = 10_000
+"""Of a file, for its first time."""
 SHOWN_BYTES = 80
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=INT64_MAX)]
@@ -60,6 +64,10 @@ def decoder(kind: Any) -> Callable[[bytes], Any]:
 def stamp_ns(stamp: int) -> int:
     """A venue's time, in milliseconds or, as some of them are since 2025, microseconds, in nanoseconds."""
     return stamp * (1_000_000 if stamp < 100_000_000_000_000 else 1_000)
+
+
+class Reached(Exception):  # noqa: N818
+    """A time that the next file tells too; a signal between methods of `Recording`, which no caller meets."""
 
 
 class PlainRows:
@@ -106,6 +114,11 @@ class Recording:
         self.first_stamp: int | None = None
         self.clock = NO_TIME_NS
         """The latest time of the venue told so far, in ns."""
+        self.fresh = True
+        """Whether a file has just begun: some venues tell their last trades once more then."""
+        self._overlap = Overlap(self._take, self.leave_out)
+        self._until_ns = NEVER_NS
+        """The first time of the files to come."""
         self._builders: dict[str, tuple[SchemaName, LevelRows | PlainRows]] = {}
         self._key_counts: set[tuple[Any, int]] = set()
 
@@ -113,6 +126,14 @@ class Recording:
 
     def message(self, body: bytes, ts_recv: int) -> None:
         """Takes one message; `self.row` is its line."""
+        raise NotImplementedError
+
+    def about(self, body: bytes) -> About:
+        """What a message is, which is not taken yet."""
+        raise NotImplementedError
+
+    def leave_out(self, message: Message) -> None:
+        """Counts a message that an earlier file told already."""
         raise NotImplementedError
 
     def venue(self) -> str:
@@ -163,19 +184,29 @@ class Recording:
             TimeOrder: a stamp more than a minute before the clock.
         """
         if stamp is None:
-            self.tally.counts["time_of_message_before"] += 1
             return self.clock
         ts_ns = stamp_ns(stamp)
         if ts_ns > self.clock:
-            if self.first_stamp is None:
-                self.first_stamp = ts_ns
-            self.clock = ts_ns
+            self.follow(ts_ns)
         elif ts_ns < self.clock - BACK_NS_MAX:
             raise TimeOrder(
                 f"{self.where()}: the time of the venue goes back from {iso(self.clock)} to {iso(ts_ns)}, more than "
                 f"{BACK_NS_MAX // 10**9} s; a stamp is wrong, or the files are not in the order of their times"
             )
         return ts_ns
+
+    def follow(self, ts_ns: int) -> None:
+        """Lets the clock follow a time, before anything is done with the message that tells it.
+
+        Raises:
+            Reached: at the times of the next file.
+        """
+        if ts_ns > self.clock:
+            if ts_ns >= self._until_ns:
+                raise Reached
+            if self.first_stamp is None:
+                self.first_stamp = ts_ns
+            self.clock = ts_ns
 
     def told_time(self, columns: RawColumns) -> RawColumns:
         """Rows from before the venue's first stamp, with that one, or with the time of receipt where it is earlier."""
@@ -204,33 +235,60 @@ class Recording:
 
     def book_part(self, chain: BookChain) -> Stored:
         """What is stored of a book whose builders are named "before" and "levels"."""
-        old = self.tally.counts["old_events"]
-        if old:
+        counts = self.tally.counts
+        if counts["old_events"]:
             self.notes.append(
-                f"events that the book contained already were left out: {old:,}; many of them mean files in the wrong order"
+                f"events that the book contained already were left out: {counts['old_events']:,}; many of them mean files in the "
+                "wrong order"
             )
+        if counts["old_snapshots"]:
+            self.notes.append(f"snapshots that were not newer than the book were left out: {counts['old_snapshots']:,}")
         return since_snapshot(self.mixed, self.tally, self.notes, started=chain.started, change=self.told_time)
 
     # ------------------------------------------------------------------ reading
 
-    def read(self, path: Path) -> None:
+    def read_all(self, paths: Sequence[Path]) -> None:
+        """Reads files in the order of their times, of which each may overlap those before it."""
+        begin_ns = [self._first_ns(path) for path in paths[1:]]
+        for at, path in enumerate(paths):
+            later = [ts_ns for ts_ns in begin_ns[at:] if ts_ns is not None]
+            # What tells no time may be of that one already a little before.
+            self.read(path, min(later) - LATE_NS if later else NEVER_NS)
+
+    def _first_ns(self, path: Path) -> int | None:
+        """The first time that a file tells, if it does so early; what is wrong with it is told once it is read."""
+        self.fresh = True
+        try:
+            for _, line, _ in islice(byte_lines(path), LINES_LOOKED_AT):
+                if line and (ts_ns := self.about(_split(line)[0]).ts_ns) is not None:
+                    return ts_ns
+        except (ValueError, RecursionError):
+            return None
+        return None
+
+    def read(self, path: Path, until_ns: int = NEVER_NS) -> None:
         """Reads one file.
 
+        Args:
+            until_ns: from when on what it tells may stand in the files to come.
         Raises:
             DataError: a line that is no message; the last one, where it was cut off, is only noted.
         """
-        self.tally.source = path.name
-        message, waiting = self.message, 0
+        self.tally.source, self.fresh, self._until_ns = path.name, True, until_ns
+        message, waiting, straight = self.message, 0, self._overlap.begin(until_ns)
         for self.row, line, ended in byte_lines(path):
             self.lines += 1
             if not line:
                 continue
             try:
-                if line.startswith(b"{"):
-                    message(line, NO_TIME_NS)
+                body, ts_recv = _split(line)
+                if straight:
+                    try:
+                        message(body, ts_recv)
+                    except Reached:
+                        straight = self._put(body, ts_recv)
                 else:
-                    stamp, _, body = line.partition(b" ")
-                    message(body, _received(stamp))
+                    straight = self._put(body, ts_recv)
             except CiftError:
                 raise
             except (ValueError, RecursionError) as error:
@@ -243,7 +301,22 @@ class Recording:
             if waiting > BYTES_PER_BATCH:
                 self.flush()
                 waiting = 0
+        self._overlap.end()
         self.flush()
+
+    def _put(self, body: bytes, ts_recv: int) -> bool:
+        return self._overlap.put(Message(self.tally.source, self.row, body, ts_recv, self.about(body), self.clock))
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        """Takes messages that waited."""
+        here, self._until_ns = (self.tally.source, self.row), NEVER_NS
+        for source, self.row, body, ts_recv, *_ in messages:
+            if source != self.tally.source:
+                self.flush()
+                self.tally.source = source
+            self.message(body, ts_recv)
+        self.flush()
+        (self.tally.source, self.row), self._until_ns = here, self._overlap.until_ns
 
     def flush(self) -> None:
         """Puts down what was built."""
@@ -252,6 +325,14 @@ class Recording:
             if len(numbers):
                 self.steps.see(self.tally.source, schema, columns)
                 self.mixed.put(kind, self.tally.source, numbers, columns)
+
+
+def _split(line: bytes) -> tuple[bytes, int]:
+    """The message of a line, and the time of receipt before it."""
+    if line.startswith(b"{"):
+        return line, NO_TIME_NS
+    stamp, _, body = line.partition(b" ")
+    return body, _received(stamp)
 
 
 def _received(stamp: bytes) -> int:
@@ -316,8 +397,7 @@ def import_recording(
         mixed = MixedRows(writer)
         try:
             recording = kind(mixed, steps, tally, None if symbol is None else symbol.rpartition(".")[0] or symbol)
-            for path in paths:
-                recording.read(path)
+            recording.read_all(paths)
             tally.source = name
             parts = [part for part in recording.parts() if any(mixed.rows.get(kind) for kind in part.kinds)]
             if not parts:

@@ -219,7 +219,7 @@ class _Pictures(_Books):
         names = {
             side: [f"{side}[{at}].{what}" for at in range(shown) for what in ("price", "amount")] for side in ("bids", "asks")
         }
-        top, rows, first = TopOfBook(), LevelRows(), True
+        top, rows, first = TopOfBook(shown), LevelRows(), True
         for numbers, table in self._tables(dict.fromkeys([*names["bids"], *names["asks"]], pa.float64())):
             times = [self._ns(table, name, numbers).tolist() for name in TIMES]
             sides = [_pictures(table, names[side]) for side in ("bids", "asks")]

@@ -125,15 +125,15 @@ def asof(transport: Transport, symbol: str, start_ns: int | None, end_ns: int | 
     prints = _held(transport, "trades", symbol, start_ns, end_ns)
     # The quote that stood at the start may be of any day before it.
     quotes = _held(transport, "quotes", symbol, start_ns, end_ns, and_before=True)
-    return _polars(
-        transport.export(
-            "select t.ts_event, t.price, t.size, t.aggressor, t.trade_id, t.sequence, "
-            "q.bid_price, q.bid_size, q.ask_price, q.ask_size, q.ts_event ts_quote "
-            f'from (select * from "trades" where {prints.condition}) t '
-            # A quote of the print's own nanosecond may be what the print left behind: LT JOIN takes none of them, ASOF JOIN would.
-            f'lt join (select * from "quotes" where {quotes.condition}) q'
-        )
+    # A quote of the print's own nanosecond may be what the print left behind: LT JOIN takes none of them, ASOF JOIN would. Of quotes
+    # of one time it takes the last that it comes to, and the server may keep those in another order than they were sent in.
+    found = transport.export(
+        "select t.ts_event, t.price, t.size, t.aggressor, t.trade_id, t.sequence, "
+        "q.bid_price, q.bid_size, q.ask_price, q.ask_size, q.ts_event ts_quote "
+        f'from (select * from "trades" where {prints.condition}) t '
+        f'lt join ((select * from "quotes" where {quotes.condition} order by ts_event, sequence) timestamp(ts_event)) q'
     )
+    return _polars(found).sort("ts_event", "sequence")
 
 
 # ------------------------------------------------------------------ what was loaded

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
+
 from cift.data.catalog import Catalog, CatalogFeed
 from cift.data.columns import RawColumns, cut, join, length
 from cift.data.frames import FrameFeed, by_day, raw_columns
@@ -328,18 +330,29 @@ class _Sender:
 
 
 def _batches(pieces: Iterator[RawColumns], rows: int) -> Iterator[RawColumns]:
-    """Pieces of at most `rows` rows; small ones are put together."""
+    """The rows in batches of about `rows`, cut only where the time changes; small pieces are put together.
+
+    Two batches are on their way at a time, and the server keeps rows of one nanosecond in the order in which they arrive.
+    """
     waiting: list[RawColumns] = []
     held = 0
     for piece in pieces:
-        at, end = 0, length(piece)
-        while at < end:
-            take = min(rows - held, end - at)
-            waiting.append(cut(piece, at, at + take))
-            held, at = held + take, at + take
-            if held == rows:
-                yield join(waiting)
-                waiting, held = [], 0
+        waiting.append(piece)
+        held += length(piece)
+        if held < rows:
+            continue
+        batch = join(waiting)
+        at = 0
+        while held - at >= rows:
+            ts = batch["ts_event"]
+            stop = int(np.searchsorted(ts, ts[at + rows - 1], side="left"))
+            if stop == at:  # more rows of one time than a batch has
+                stop = int(np.searchsorted(ts, ts[at], side="right"))
+            if stop == held:
+                break  # more of this time may come
+            yield cut(batch, at, stop)
+            at = stop
+        waiting, held = [cut(batch, at, held)], held - at
     if held:
         yield join(waiting)
 

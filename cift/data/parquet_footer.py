@@ -15,6 +15,9 @@ from cift.errors import CorruptData
 
 BYTES_BUFFERED = 1 << 16
 """Of each column; without a bound, and with pyarrow's `pre_buffer`, all of a file's bytes come to be in memory."""
+SMALL_BYTES = 1 << 24
+"""A file up to here is read whole columns at a time: a page that lies about its size finds no more bytes than there are, where the
+buffer would be made as large as it says."""
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
@@ -23,7 +26,8 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     Raises:
         CorruptData: see `check_footer`; beside it whatever a decoder raises on damaged bytes.
     """
-    file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=BYTES_BUFFERED)
+    buffered = BYTES_BUFFERED if path.stat().st_size > SMALL_BYTES else 0
+    file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, buffer_size=buffered)
     check_footer(file, path)
     return file
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from cift.data.catalog import Catalog
 from cift.data.importers import import_binance, import_bybit, import_hyperliquid
-from cift.data.importers.overlap import KEPT_MIN, Met, Numbers
+from cift.data.importers.overlap import KEPT_MAX, KEPT_MIN, About, Message, Met, Numbers, joined
+from cift.domain.schemas import NO_TIME_NS
 from tests.data import test_bybit_hyperliquid as others
 from tests.data.depth import MONDAY_MS, diff, snapshot, stored, ticker, trade
 from tests.data.market import QuickDisk
@@ -186,3 +187,22 @@ def test_recordings_that_overlap_are_the_market(name, seed, count, steps):
         untold = ("ts_event", "sequence") if name == "Binance's spot" and schema == "quotes" else ()
         assert joined[schema].drop(untold).equals(rows.drop(untold)), (schema, rows, joined[schema])
     assert not {"time_went_back", "gaps", "trade_gaps"} & {*report.counts}
+
+
+def test_recordings_that_follow_one_another_are_read_file_after_file():
+    # Numbers of two symbols have nothing to do with one another, and a venue may begin its own anew.
+    def message(source: str, row: int, number: int) -> Message:
+        about = About(row * 10**9, (("book", source, row),), "book", number)
+        return Message(source, row, b"", NO_TIME_NS, about, row * 10**9)
+
+    first = [message("a", row, 9_000 + row) for row in range(3)]
+    second = [message("b", row, row) for row in range(3, 6)]
+    assert joined(first, second) == ([*first, *second], [])
+
+
+def test_what_has_no_time_is_not_remembered_for_ever():
+    met = Met()
+    for number in range(3 * KEPT_MAX):
+        assert not met.again(number, NO_TIME_NS)
+    assert len(met) <= 2 * KEPT_MAX
+    assert met.again(3 * KEPT_MAX - 1, NO_TIME_NS)

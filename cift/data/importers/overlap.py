@@ -14,12 +14,10 @@ from cift.domain.schemas import NO_TIME_NS
 NEVER_NS = 2**63 - 1
 KEPT_MIN = 4_096
 """Of a quiet market the last trades, told again by each new connection, may be older than a minute."""
-
-
+KEPT_MAX = 1 << 18
+"""Of a stream without times; no market has so many trades in a minute."""
 Name = tuple[Any, ...]
 """What tells a thing of a market from all others, in whichever recording it is."""
-
-
 SKEW_NS = 1_000_000_000
 """The times of one stream may be behind those of another one of the venue by less."""
 LATE_NS = 10_000_000_000
@@ -50,6 +48,8 @@ class Met:
             if len(self._young) >= KEPT_MIN:
                 self._old, self._young = self._young, set()
             self._until_ns = ts_ns + BACK_NS_MAX
+        if len(self._young) >= KEPT_MAX:
+            self._old, self._young = self._young, set()
         if name in self._young or name in self._old:
             return True
         self._young.add(name)
@@ -205,6 +205,8 @@ def joined(first: Sequence[Message], second: Sequence[Message]) -> tuple[list[Me
     What both have joins them; what one of them lacks stands in its place between, by time and then by number.
     """
     places = {name: at for at, message in enumerate(first) for name in message.about.names}
+    if not any(name in places for message in second for name in message.about.names):
+        return [*first, *second], []  # they follow one another
     of_second = {name for message in second for name in message.about.names}
     told: list[Message] = []
     again: list[Message] = []

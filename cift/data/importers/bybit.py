@@ -120,7 +120,8 @@ class BybitRecording(Recording):
         if kind == "publicTrade":
             self.each_key_once(kind, body)
             trades = [trade for trade in self._prints(body).data if self.is_wanted(trade.s)]
-            for ts_event, trade in [(self.told(trade.T), trade) for trade in trades]:
+            # A block trade is told late; its time is none of the book's.
+            for ts_event, trade in [(NO_TIME_NS if trade.BT else self.told(trade.T), trade) for trade in trades]:
                 if self._is_print(trade):
                     self._trades.append((ts_event, ts_recv, trade.p, trade.v, SIDES[trade.S], 0, NO_TIME_NS, self.row))
             return

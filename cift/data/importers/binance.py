@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
-from cift.data.importers.binance_csv import CONTRACTS, import_tables, is_coin_margined, venue_of
+from cift.data.importers.binance_csv import CONTRACTS, import_tables, is_coin_margined, old_quotes_note, venue_of
 from cift.data.importers.book_chain import BookChain, BookEvent
 from cift.data.importers.known import FinestSteps
 from cift.data.importers.mixed import MixedRows, Stored
@@ -383,9 +383,7 @@ class BinanceRecording(Recording):
             counts["trade_gaps"] = places
             self.notes.append(f"{missing:,} trades are missing, in {places:,} places, by their numbers")
         if counts["old_quotes"]:
-            self.notes.append(
-                f"best quotes that were met before, or are older than one above them, were left out: {counts['old_quotes']:,}"
-            )
+            self.notes.append(old_quotes_note(self.tally))
         for stream in sorted(self._partial):
             self.notes.append(f"the stream {stream}, pictures of the best levels, is left out: the book is kept by diff depth")
         if counts["time_of_message_before"]:

@@ -174,6 +174,11 @@ class _TradesFile(CsvFile):
             yield batch.set_column(at, MAKER, pc.if_else(batch.column(at), "sell", "buy"))
 
 
+def old_quotes_note(tally: Tally) -> str:
+    """What is told of best quotes that were left out."""
+    return f"best quotes that were met before, or are older than one above them, were left out: {tally.counts['old_quotes']:,}"
+
+
 class _Told:
     """Leaves out of tables what was told before, by the venue's numbers, of the last minute.
 
@@ -246,10 +251,7 @@ class _Job:
                     self.rows_read += source.rows_read
                 self.tally.source = self.name
                 if self.tally.counts["old_quotes"]:
-                    self.notes.append(
-                        "best quotes that were met before, or are older than one above them, were left out: "
-                        f"{self.tally.counts['old_quotes']:,}"
-                    )
+                    self.notes.append(old_quotes_note(self.tally))
                 return self._stored(writer, mixed, [Stored(schema, (schema,))])
             finally:
                 mixed.close()
